@@ -1,0 +1,164 @@
+"""Native half of the package: the client's data path and the entry points of `ais` and `aisnode`.
+
+Private. Every function frees the GIL while it waits or copies, answers Ctrl-C, and raises the
+exceptions of `aistore.sdk.errors` (built by `aistore.sdk.errors.from_native`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, final
+
+__version__: Final[str]
+
+Pairs = Sequence[tuple[str, str]]
+
+@final
+class Response:
+    """A complete HTTP answer with status below 400."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def url(self) -> str: ...
+
+@final
+class ObjectStream:
+    """One object's bytes as they arrive; leaving `with` early drops the connection."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes (exactly `size` unless the end comes first); -1 = the rest."""
+    def next_chunk(self, max_bytes: int) -> bytes:
+        """The next chunk, as large as it arrived but at most `max_bytes`; empty = end."""
+    def close(self) -> None: ...
+
+@final
+class Entries:
+    """Listing result held natively; makes Python objects only for what is touched."""
+
+    def __len__(self) -> int: ...
+    def names(self) -> list[str]: ...
+    def columns(self, start: int, stop: int) -> list[tuple[str, str, str, str, str, int, int, int, str]]:
+        """Rows (name, checksum, atime, version, location, size, copies, flags, custom) of a slice."""
+    def entry(self, index: int) -> BucketEntry: ...
+    def __iter__(self) -> Iterator[BucketEntry]: ...
+
+class BucketEntry:
+    """One name in a listing. Attributes as in `aistore.sdk.types.BucketEntry`; subclassable there."""
+
+    n: str
+    cs: str
+    a: str
+    v: str
+    t: str
+    s: int
+    c: int
+    f: int
+    object: object
+    @property
+    def name(self) -> str: ...
+    @property
+    def checksum(self) -> str: ...
+    @property
+    def atime(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def copies(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def custom(self) -> str: ...
+    def is_cached(self) -> bool: ...
+    def is_ok(self) -> bool: ...
+
+@final
+class BatchStream:
+    """Entries of one GetBatch, in request order."""
+
+    def __iter__(self) -> BatchStream: ...
+    def __next__(self) -> tuple[int, bytes | None, str | None]:
+        """(index, content, None), or (index, None, error message) for a missing entry."""
+    def next_many(self, max_entries: int) -> list[tuple[int, bytes | None, str | None]]:
+        """Waits for one entry, then returns all that are ready, at most `max_entries`; empty = end."""
+    def close(self) -> None: ...
+
+@final
+class Client:
+    """One connection pool per process on a shared runtime. Not picklable; fork-aware: see `after_fork`."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        connect_timeout: float | None = 3.0,
+        read_timeout: float | None = 20.0,
+        token: str | None = None,
+        max_pool_size: int = 10,
+        user_agent: str = ...,
+        attempts: int = 5,
+    ) -> None: ...
+    def request(
+        self,
+        method: str,
+        path: str,
+        params: Pairs = ...,
+        headers: Pairs = ...,
+        body: bytes | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | None = None,
+    ) -> Response:
+        """Any request; `path` is percent-encoded already and starts with `/v1/`. Redirects are followed."""
+    def smap(self, force: bool = False) -> str:
+        """Cluster map as JSON."""
+    def head(self, bucket_uname: str, name: str, params: Pairs = ...) -> Response: ...
+    def get(
+        self,
+        bucket_uname: str,
+        name: str,
+        params: Pairs = ...,
+        headers: Pairs = ...,
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Whole body, received straight into the returned `bytes`. Large bodies are read by parallel ranges."""
+    def get_into(self, bucket_uname: str, name: str, address: int, length: int, offset: int = 0) -> int:
+        """Reads bytes [offset, offset+length) into memory at `address`, which the caller keeps alive. Returns bytes read."""
+    def open(self, bucket_uname: str, name: str, params: Pairs = ..., headers: Pairs = ...) -> ObjectStream: ...
+    def put(self, bucket_uname: str, name: str, body: bytes, params: Pairs = ..., headers: Pairs = ...) -> Response: ...
+    def put_file(
+        self, bucket_uname: str, name: str, path: str, progress: Callable[[int], None] | None = None
+    ) -> Response: ...
+    def put_many(
+        self,
+        bucket_uname: str,
+        items: Sequence[tuple[str, str | bytes]],
+        concurrency: int = 8,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Uploads (name, path or content) pairs; progress(objects, bytes) is called now and then."""
+    def delete(self, bucket_uname: str, name: str, params: Pairs = ...) -> Response: ...
+    def list_page(self, bucket_uname: str, message: str, headers: Pairs = ...) -> tuple[str, str, int, Entries]:
+        """One page through the gateway: (uuid, token, flags, entries). `message` is the JSON of the list message."""
+    def list_all(
+        self, bucket_uname: str, prefix: str = "", props: str = "", flags: int = 0, start_after: str = "", page_size: int = 0
+    ) -> Entries:
+        """Everything, read from all targets in parallel, sorted by name."""
+    def batch(self, default_bucket_uname: str | None, request: str) -> BatchStream:
+        """`request` is the JSON of the batch request. Entries are read from their owners at once and put in order."""
+    def close(self) -> None: ...
+
+def after_fork() -> None:
+    """Called in a forked child: forgets the parent's runtime and pools without touching their threads."""
+
+def ais_main(argv: list[str]) -> int: ...
+def node_main(argv: list[str]) -> int: ...

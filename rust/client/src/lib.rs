@@ -1,0 +1,1 @@
+//! Native async client: pooling, map-aware routing, parallel reads, GetBatch.

@@ -1,0 +1,1 @@
+//! Replicated cluster metadata on openraft: map, buckets, configuration, membership.

@@ -1,0 +1,24 @@
+//! Vocabulary and pure algorithms of aistore: names, wire types, placement, checksums, archive codecs.
+//!
+//! Invariant: no sockets, no async runtime, no clock, no random source. Everything here is a function
+//! of its input, so every node and every client computes the same answer.
+
+pub mod bucket;
+pub mod checksum;
+pub mod config;
+pub mod error;
+pub mod frames;
+pub mod headers;
+pub mod list;
+pub mod moss;
+pub mod placement;
+pub mod props;
+pub mod range;
+pub mod smap;
+pub mod tar;
+pub mod text;
+pub mod units;
+pub mod wire;
+
+/// Version of the AIStore protocol that nodes report; clients compare it with their own.
+pub const AIS_VERSION: &str = "5.0";

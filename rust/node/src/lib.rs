@@ -1,0 +1,1 @@
+//! The server: listeners, native API, request routing, metrics.

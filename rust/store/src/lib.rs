@@ -1,0 +1,1 @@
+//! The disks of one target: mountpaths, blobs and the ordered index.
