@@ -27,9 +27,7 @@ pub enum NameError {
     )]
     Object(String),
     /// Bad namespace.
-    #[error(
-        "invalid namespace \"{0}\": expected \"@uuid#name\" with letters, digits, '-' and '_'"
-    )]
+    #[error("invalid namespace \"{0}\": expected \"@uuid#name\" with letters, digits, '-' and '_'")]
     Namespace(String),
     /// Unknown provider.
     #[error("unknown backend provider \"{0}\" (expected ais, aws, gcp, azure or oci)")]

@@ -119,7 +119,8 @@ impl ApiError {
 
 impl From<NameError> for ApiError {
     fn from(err: NameError) -> Self {
-        let tcode = if matches!(err, NameError::Provider(_)) { "ErrInvalidBackendProvider" } else { "" };
+        let tcode =
+            if matches!(err, NameError::Provider(_)) { "ErrInvalidBackendProvider" } else { "" };
         Self::new(400, tcode, err.to_string())
     }
 }

@@ -11,6 +11,7 @@ pub mod frames;
 pub mod headers;
 pub mod list;
 pub mod moss;
+mod patch;
 pub mod placement;
 pub mod props;
 pub mod range;

@@ -135,7 +135,8 @@ impl ListPage {
         let _ = mp::write_str(&mut out, "Flags");
         let _ = mp::write_uint(&mut out, u64::from(self.flags));
         let _ = mp::write_str(&mut out, "Entries");
-        let _ = mp::write_array_len(&mut out, u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
+        let _ =
+            mp::write_array_len(&mut out, u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
         for entry in &self.entries {
             encode_entry(&mut out, entry);
         }
@@ -196,7 +197,8 @@ impl ListPage {
 
 fn encode_entry(out: &mut Vec<u8>, entry: &ListEntry) {
     let texts = text_fields(entry);
-    let numbers = [("s", entry.size), ("c", u64::from(entry.copies)), ("f", u64::from(entry.flags))];
+    let numbers =
+        [("s", entry.size), ("c", u64::from(entry.copies)), ("f", u64::from(entry.flags))];
     let present = texts.iter().filter(|(_, v)| !v.is_empty()).count()
         + numbers.iter().filter(|(_, v)| *v != 0).count();
     let _ = mp::write_map_len(out, u32::try_from(1 + present).unwrap_or(u32::MAX));

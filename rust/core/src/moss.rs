@@ -87,10 +87,14 @@ pub enum BatchError {
     #[error("moss: empty input: list at least one entry in \"in\"")]
     Empty,
     /// No bucket for an entry.
-    #[error("missing bucket specification for object \"{0}\": name a bucket in the entry or in the path")]
+    #[error(
+        "missing bucket specification for object \"{0}\": name a bucket in the entry or in the path"
+    )]
     NoBucket(String),
     /// Bad range.
-    #[error("invalid range for object \"{object}\": start {start}, length {length} (start must be >= 0, length >= -1, and a start needs a length)")]
+    #[error(
+        "invalid range for object \"{object}\": start {start}, length {length} (start must be >= 0, length >= -1, and a start needs a length)"
+    )]
     Range {
         /// Object.
         object: String,

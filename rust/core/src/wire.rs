@@ -31,27 +31,30 @@ pub fn parse_bool(text: &str) -> bool {
 
 /// An unsigned integer that travels as a JSON string of digits; bare numbers are accepted on input.
 pub mod string_u64 {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::fmt;
+
+    use serde::{Deserializer, Serializer, de};
 
     /// Writes the decimal digits as a string.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "signature fixed by serde")]
     pub fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
     /// Reads a string of digits or a number.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Number(u64),
-            Text(String),
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = u64;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a decimal integer")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+                text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<u64, E> {
+                Ok(number)
+            }
         }
-        match Either::deserialize(deserializer)? {
-            Either::Number(n) => Ok(n),
-            Either::Text(text) => text.parse().map_err(|_| {
-                D::Error::custom(format!("expected a decimal integer, got \"{text}\""))
-            }),
-        }
+        deserializer.deserialize_any(Visitor)
     }
 }

@@ -1,0 +1,58 @@
+//! Partial updates: a JSON patch over a typed value, with errors that name the dotted key.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::error::ApiError;
+
+/// Puts `patch` over `base` at every level; null and missing keys leave `base` as it is.
+pub(crate) fn merge(base: &mut Value, patch: &Value) {
+    match (base, patch) {
+        (_, Value::Null) => {}
+        (Value::Object(base), Value::Object(patch)) => {
+            for (key, change) in patch.iter().filter(|(_, change)| !change.is_null()) {
+                // An absent base is null, so that nulls deep inside a new object are left out as well.
+                merge(base.entry(key.as_str()).or_insert_with(|| empty_like(change)), change);
+            }
+        }
+        (base, change) => *base = change.clone(),
+    }
+}
+
+fn empty_like(change: &Value) -> Value {
+    if change.is_object() { Value::Object(Map::new()) } else { Value::Null }
+}
+
+/// The JSON form of one of our own types.
+pub(crate) fn to_value(what: &str, value: &impl Serialize) -> Result<Value, ApiError> {
+    serde_json::to_value(value)
+        .map_err(|err| ApiError::internal(format!("cannot encode {what}: {err}")))
+}
+
+/// Reads a merged value; `what` is the kind of thing for the message.
+pub(crate) fn decode<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(value).map_err(|err| {
+        let path = err.path().to_string();
+        ApiError::bad_request(format!("invalid {what} \"{path}\": {}", err.inner()))
+    })
+}
+
+/// The value at a dotted key.
+pub(crate) fn lookup<'v>(value: &'v Value, dotted: &str) -> Option<&'v Value> {
+    dotted.split('.').try_fold(value, |value, key| value.get(key))
+}
+
+/// A value that a rule forbids.
+pub(crate) fn refused(key: &str, value: impl std::fmt::Display, accepted: &str) -> ApiError {
+    ApiError::bad_request(format!("invalid value \"{value}\" of \"{key}\": expected {accepted}"))
+}
+
+/// Fails with [`refused`] unless `good`.
+pub(crate) fn require(
+    good: bool,
+    key: &str,
+    value: impl std::fmt::Display,
+    accepted: &str,
+) -> Result<(), ApiError> {
+    if good { Ok(()) } else { Err(refused(key, value, accepted)) }
+}
