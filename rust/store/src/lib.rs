@@ -1,1 +1,67 @@
 //! The disks of one target: mountpaths, blobs and the ordered index.
+//!
+//! A [`Store`] spreads objects over mountpaths (directories, usually one per disk). On a mountpath the
+//! bytes of an object are one *blob*: a file written once and never changed, whose trailer describes the
+//! object. An ordered index maps (bucket id, object name) to the blob and the object's metadata; the
+//! commit of the index entry is the moment an object exists, changes or ends. Therefore
+//!
+//! * an overwrite is atomic, and readers of the old version finish undisturbed;
+//! * a listing is a range scan of the index, never a walk of a directory;
+//! * names of any script and length (up to [`MAX_NAME_BYTES`]) never meet the file system;
+//! * the index is a cache of what the blobs say: lost or damaged, it is rebuilt from them.
+//!
+//! # Layout of a mountpath
+//!
+//! ```text
+//! ais/format.json   version of this layout and the identity of the mountpath
+//! ais/lock          held (flock) while a store is open
+//! ais/run.json      whether the last store was closed, and a bound on the blob ids it used
+//! ais/index/        the index engine's files
+//! ais/blobs/XX/ID   payload, then trailer; ID is 16 hex digits, XX its last two
+//! ais/tmp/          blobs being written; emptied at start
+//! ais/quarantine/   blobs whose trailer is damaged, set aside for a person to look at
+//! ```
+//!
+//! # Durability
+//!
+//! What is acknowledged (`finish`, `delete`, `destroy_bucket` returned) has reached the operating system,
+//! so it survives the end of the process by any means, SIGKILL included. It does not yet survive loss of
+//! power: no data is fsynced but the format marker. Blob first, index entry second, removal of the
+//! superseded blob last: a crash between the steps leaves at most a blob that nothing refers to, which the
+//! next start sweeps.
+//!
+//! # Threads
+//!
+//! All calls block on the disk: call them off the async workers. [`ObjectReader::read_at_nowait`] alone
+//! never waits for the disk.
+
+mod codec;
+mod commit;
+mod config;
+mod descriptors;
+mod error;
+mod files;
+mod identity;
+mod ids;
+mod index;
+mod list;
+mod meta;
+mod mountpath;
+mod reader;
+mod rebuild;
+mod shared;
+mod space;
+mod store;
+mod sweep;
+mod trailer;
+mod usage;
+mod writer;
+
+pub use config::{DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
+pub use error::StoreError;
+pub use list::{ListChunk, ListQuery, Listed};
+pub use meta::{BlobId, MAX_CUSTOM_BYTES, MAX_NAME_BYTES, ObjectMeta};
+pub use reader::ObjectReader;
+pub use store::Store;
+pub use usage::MountpathUsage;
+pub use writer::ObjectWriter;

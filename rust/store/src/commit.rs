@@ -1,0 +1,113 @@
+//! Group commit: concurrent writers share one write of the index journal.
+//!
+//! The first writer to find no commit under way becomes the leader and commits everything that is
+//! waiting, its own change included; those who arrive meanwhile form the next group. Each waiting writer
+//! is a blocked thread, so the group is bounded by the caller's pool of threads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::error::StoreError;
+use crate::index::{Change, Index};
+
+#[derive(Debug, Default)]
+pub(crate) struct Committer {
+    state: Mutex<State>,
+    progress: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Change>,
+    writers: usize,
+    /// Number of the group that `waiting` will be.
+    next: u64,
+    /// Groups with a lower number are done.
+    done: u64,
+    leading: bool,
+    /// Failed groups whose writers have not all heard of it: (reason, writers left).
+    failures: BTreeMap<u64, (Arc<StoreError>, usize)>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl Committer {
+    /// Applies `change`; on return it has reached the operating system.
+    pub(crate) fn commit(&self, index: &Index, change: Change) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.waiting.push(change);
+        state.writers += 1;
+        let group = state.next;
+        loop {
+            if state.done > group {
+                return state.outcome(group);
+            }
+            if state.leading {
+                state = self.progress.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state.leading = true;
+            let changes = std::mem::take(&mut state.waiting);
+            let writers = std::mem::take(&mut state.writers);
+            state.next += 1;
+            drop(state);
+            let result = index.apply(changes);
+            state = self.lock();
+            state.leading = false;
+            state.done = group + 1;
+            if let Err(error) = result {
+                state.failures.insert(group, (Arc::new(error), writers));
+            }
+            self.progress.notify_all();
+        }
+    }
+
+    // A poisoned lock means that a writer panicked; the state is consistent between statements above.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn outcome(&mut self, group: u64) -> Result<(), StoreError> {
+        let Some((error, left)) = self.failures.get_mut(&group) else { return Ok(()) };
+        *left -= 1;
+        let failure = error.share();
+        if *left == 0 {
+            self.failures.remove(&group);
+        }
+        Err(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::Bound;
+
+    #[test]
+    fn every_writer_of_every_group_is_committed_before_it_returns() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(&dir.path().join("index"), 1 << 20).ok().unwrap();
+        let committer = Committer::default();
+        std::thread::scope(|scope| {
+            for writer in 0..8_u32 {
+                let (index, committer) = (&index, &committer);
+                scope.spawn(move || {
+                    for i in 0..200_u32 {
+                        let key = format!("{writer:08}{i:04}").into_bytes();
+                        let change = Change::Set { key: key.clone(), value: vec![1] };
+                        committer.commit(index, change).unwrap();
+                        assert!(index.get(&key).unwrap().is_some());
+                    }
+                });
+            }
+        });
+        let all = index.range((Bound::Unbounded, Bound::Unbounded));
+        assert_eq!(all.flatten().count(), 1600);
+    }
+}

@@ -1,0 +1,229 @@
+//! The directories of one mountpath, and the file operations on them.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use crate::error::StoreError;
+use crate::meta::BlobId;
+
+const DIR_MODE: u32 = 0o755;
+const FILE_MODE: u32 = 0o644;
+
+/// Directories below `ais/`, held open: an operation on a blob then resolves two short names only.
+#[derive(Debug)]
+pub(crate) struct Files {
+    /// The mountpath, for messages.
+    mountpath: Arc<Path>,
+    root: PathBuf,
+    blobs: OwnedFd,
+    tmp: OwnedFd,
+    next_tmp: AtomicU64,
+}
+
+impl Files {
+    /// Opens the directories, creating what is missing.
+    pub(crate) fn open(mountpath: &Path) -> Result<Self, StoreError> {
+        let root = mountpath.join("ais");
+        for name in ["blobs", "tmp"] {
+            let dir = root.join(name);
+            fs::create_dir_all(&dir)
+                .map_err(|source| StoreError::io(&dir, "create the directory", source))?;
+        }
+        let open = |name: &str| {
+            let dir = root.join(name);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(&dir, flags, Mode::empty())
+                .map_err(|source| StoreError::io(&dir, "open the directory", source))
+        };
+        let (blobs, tmp) = (open("blobs")?, open("tmp")?);
+        let next_tmp = AtomicU64::new(0);
+        Ok(Self { mountpath: mountpath.into(), root, blobs, tmp, next_tmp })
+    }
+
+    /// The mountpath.
+    pub(crate) fn mountpath(&self) -> &Arc<Path> {
+        &self.mountpath
+    }
+
+    /// Path of something below `ais/`.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Path of a blob, for messages.
+    pub(crate) fn blob_path(&self, blob: BlobId) -> PathBuf {
+        self.root.join("blobs").join(blob_name(blob))
+    }
+
+    /// Bytes that can still be written to the file system.
+    pub(crate) fn available(&self) -> Result<u64, StoreError> {
+        let stat = rustix::fs::fstatvfs(&self.tmp)
+            .map_err(|source| StoreError::io(&self.mountpath, "query the space of", source))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Creates a file for a blob being written.
+    pub(crate) fn create_tmp(&self) -> Result<(String, File), StoreError> {
+        let name = format!("{:016x}", self.next_tmp.fetch_add(1, Ordering::Relaxed));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.tmp, &name, flags, Mode::from_raw_mode(FILE_MODE)) {
+            Ok(file) => Ok((name, File::from(file))),
+            Err(source) => Err(StoreError::io(&self.mountpath, "create a file on", source)),
+        }
+    }
+
+    /// Removes a file of [`create_tmp`](Self::create_tmp).
+    pub(crate) fn remove_tmp(&self, name: &str) {
+        if let Err(error) = rustix::fs::unlinkat(&self.tmp, name, AtFlags::empty()) {
+            tracing::warn!(path = %self.path("tmp").join(name).display(), %error,
+                "cannot remove an aborted upload; the next start will");
+        }
+    }
+
+    /// Turns a written file into blob `blob`.
+    pub(crate) fn publish(&self, tmp: &str, blob: BlobId) -> Result<(), StoreError> {
+        let name = blob_name(blob);
+        let mut renamed = rustix::fs::renameat(&self.tmp, tmp, &self.blobs, &name);
+        if renamed == Err(rustix::io::Errno::NOENT) {
+            // The first blob of its directory.
+            let dir = &name[..FAN_OUT_DIGITS];
+            match rustix::fs::mkdirat(&self.blobs, dir, Mode::from_raw_mode(DIR_MODE)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(source) => {
+                    let path = self.path("blobs").join(dir);
+                    return Err(StoreError::io(&path, "create the directory", source));
+                }
+            }
+            renamed = rustix::fs::renameat(&self.tmp, tmp, &self.blobs, &name);
+        }
+        renamed.map_err(|source| StoreError::io(&self.blob_path(blob), "create", source))
+    }
+
+    /// Opens a blob for reading; `None` when it does not exist.
+    pub(crate) fn open_blob(&self, blob: BlobId) -> Result<Option<File>, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.blobs, blob_name(blob), flags, Mode::empty()) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(source) => Err(StoreError::io(&self.blob_path(blob), "open", source)),
+        }
+    }
+
+    /// Removes a blob that nothing refers to any more. A failure costs space, not correctness: it is
+    /// logged, and `false` is returned.
+    pub(crate) fn remove_blob(&self, blob: BlobId) -> bool {
+        match rustix::fs::unlinkat(&self.blobs, blob_name(blob), AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => true,
+            Err(error) => {
+                tracing::warn!(path = %self.blob_path(blob).display(), %error,
+                    "cannot remove a superseded blob");
+                false
+            }
+        }
+    }
+
+    /// Sets a file of the blob directories aside.
+    pub(crate) fn quarantine(&self, file: &Path, reason: &str) -> Result<(), StoreError> {
+        let dir = self.path("quarantine");
+        fs::create_dir_all(&dir)
+            .map_err(|source| StoreError::io(&dir, "create the directory", source))?;
+        let to = dir.join(file.file_name().unwrap_or_default());
+        tracing::error!(from = %file.display(), to = %to.display(), reason,
+            "a damaged blob is set aside");
+        fs::rename(file, &to).map_err(|source| StoreError::io(file, "set aside", source))
+    }
+
+    /// Removes everything below `tmp/`: uploads that a crash cut short.
+    pub(crate) fn empty_tmp(&self) -> Result<u64, StoreError> {
+        let dir = self.path("tmp");
+        let mut removed = 0;
+        for entry in read_dir(&dir)? {
+            let entry = entry.map_err(|source| StoreError::io(&dir, "list", source))?;
+            let path = entry.path();
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let result = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            result.map_err(|source| StoreError::io(&path, "remove", source))?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// The directories that blobs lie in, each with its number.
+    pub(crate) fn blob_dirs(&self) -> Result<Vec<(u8, PathBuf)>, StoreError> {
+        let dir = self.path("blobs");
+        let mut dirs = Vec::new();
+        for entry in read_dir(&dir)? {
+            let entry = entry.map_err(|source| StoreError::io(&dir, "list", source))?;
+            let name = entry.file_name();
+            match name.to_str().and_then(|name| u8::from_str_radix(name, 16).ok()) {
+                Some(number) => dirs.push((number, entry.path())),
+                None => {
+                    tracing::warn!(path = %entry.path().display(), "not a blob directory; ignored");
+                }
+            }
+        }
+        dirs.sort_unstable();
+        Ok(dirs)
+    }
+}
+
+/// Entries of a directory.
+pub(crate) fn read_dir(dir: &Path) -> Result<fs::ReadDir, StoreError> {
+    fs::read_dir(dir).map_err(|source| StoreError::io(dir, "list", source))
+}
+
+/// Hex digits of a blob id that name its directory: the last two, the most evenly spread.
+const FAN_OUT_DIGITS: usize = 2;
+
+fn blob_name(blob: BlobId) -> String {
+    format!("{:02x}/{blob}", blob.0 & 0xff)
+}
+
+/// Parses the file name of a blob.
+pub(crate) fn parse_blob_name(name: &std::ffi::OsStr) -> Option<BlobId> {
+    let name = name.to_str().filter(|name| name.len() == 16)?;
+    u64::from_str_radix(name, 16).ok().map(BlobId)
+}
+
+/// Replaces a small file atomically. With `durable` it survives loss of power on return.
+pub(crate) fn replace_file(path: &Path, content: &[u8], durable: bool) -> Result<(), StoreError> {
+    let new = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&new)?;
+        io::Write::write_all(&mut file, content)?;
+        if durable {
+            file.sync_all()?;
+        }
+        fs::rename(&new, path)?;
+        match path.parent() {
+            Some(parent) if durable => File::open(parent)?.sync_all(),
+            _ => Ok(()),
+        }
+    };
+    write().map_err(|source| {
+        // Best effort: the error that matters is the first one.
+        let _ = fs::remove_file(&new);
+        StoreError::io(path, "write", source)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blob_names_are_read_back() {
+        let blob = BlobId(0x0123_4567_89ab_cdef);
+        assert_eq!(blob_name(blob), "ef/0123456789abcdef");
+        assert_eq!(parse_blob_name("0123456789abcdef".as_ref()), Some(blob));
+        for bad in ["", "1", "0123456789abcdeg", "0123456789abcdef0"] {
+            assert_eq!(parse_blob_name(bad.as_ref()), None, "{bad}");
+        }
+    }
+}

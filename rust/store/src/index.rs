@@ -1,0 +1,172 @@
+//! The ordered index of one mountpath: the only module that knows the engine.
+//!
+//! Why this engine: docs/decisions/0001-index-engine.md. To change it, rewrite this file.
+
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use crate::error::StoreError;
+
+/// Memory of entries not yet in a table. A target holds two of them per mountpath at worst; small, so
+/// that a node stays small. 2 MiB are some 15,000 objects.
+const WRITE_BUFFER_BYTES: u64 = 2 * 1024 * 1024;
+/// Bound on the disk space of the journal; the least that the engine allows.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Tables held open.
+const OPEN_TABLES: usize = 64;
+/// Background threads: with two, the engine keeps one for flushing; with one, the write buffer grows
+/// without bound while that one compacts (measured: 80 MiB instead of 2).
+const WORKERS: usize = 2;
+
+const KEYSPACE: &str = "objects";
+/// Present once the index holds every object; sorts before all object keys, which have eight bytes or more.
+const COMPLETE_KEY: [u8; 1] = [0];
+
+/// One change of the index.
+pub(crate) enum Change {
+    Set { key: Vec<u8>, value: Vec<u8> },
+    Remove { key: Vec<u8> },
+}
+
+/// Why an index could not be opened.
+pub(crate) enum OpenFailure {
+    /// The files are damaged: rebuild.
+    Damaged(String),
+    /// The disk or the rights are at fault: report.
+    Failed(StoreError),
+}
+
+/// Key and value of an entry.
+pub(crate) type Entry = (fjall::Slice, fjall::Slice);
+
+pub(crate) struct Index {
+    // Dropped before the database: the engine wants its keyspaces gone first.
+    objects: Keyspace,
+    database: Database,
+    path: PathBuf,
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Index {
+    /// Opens or creates the index in directory `path`.
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenFailure> {
+        // The engine asserts some of what it reads back, so damage may come as a panic.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_engine(path, cache_bytes)));
+        match opened {
+            Ok(Ok(index)) => Ok(index),
+            Ok(Err(error)) => Err(classify(path, &error)),
+            Err(_) => Err(OpenFailure::Damaged("the engine gave up on its files".to_owned())),
+        }
+    }
+
+    fn open_engine(path: &Path, cache_bytes: u64) -> fjall::Result<Self> {
+        let database = Database::builder(path)
+            .cache_size(cache_bytes)
+            .max_journaling_size(JOURNAL_BYTES)
+            .max_cached_files(Some(OPEN_TABLES))
+            .worker_threads(WORKERS)
+            .open()?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES);
+        let objects = database.keyspace(KEYSPACE, options)?;
+        Ok(Self { objects, database, path: path.to_owned() })
+    }
+
+    /// Whether [`mark_complete`](Self::mark_complete) was called on these files.
+    pub(crate) fn is_complete(&self) -> Result<bool, StoreError> {
+        self.objects.contains_key(COMPLETE_KEY).map_err(|error| self.failed(&error))
+    }
+
+    /// Records that the index holds every object, and makes all of it durable.
+    pub(crate) fn mark_complete(&self) -> Result<(), StoreError> {
+        self.objects.insert(COMPLETE_KEY, [1]).map_err(|error| self.failed(&error))?;
+        self.sync()
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<fjall::Slice>, StoreError> {
+        self.objects.get(key).map_err(|error| self.failed(&error))
+    }
+
+    /// Applies all changes or none; on return they have reached the operating system.
+    pub(crate) fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        for change in changes {
+            match change {
+                Change::Set { key, value } => batch.insert(&self.objects, key, value),
+                Change::Remove { key } => batch.remove(&self.objects, key),
+            }
+        }
+        batch.commit().map_err(|error| self.failed(&error))
+    }
+
+    /// Entries between two keys in ascending order, as of now.
+    pub(crate) fn range(
+        &self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> impl Iterator<Item = Result<Entry, StoreError>> + Send + use<> {
+        let path = self.path.clone();
+        let entries = self.objects.range::<&[u8], _>(bounds);
+        entries.map(move |guard| guard.into_inner().map_err(|error| index_error(&path, &error)))
+    }
+
+    /// Entries, overwritten and removed ones included.
+    pub(crate) fn approximate_len(&self) -> usize {
+        self.objects.approximate_len()
+    }
+
+    /// Makes everything written so far survive loss of power.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.database.persist(PersistMode::SyncAll).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &fjall::Error) -> StoreError {
+        index_error(&self.path, error)
+    }
+}
+
+fn io_cause(error: &fjall::Error) -> Option<&std::io::Error> {
+    match error {
+        fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => Some(cause),
+        _ => None,
+    }
+}
+
+fn index_error(path: &Path, error: &fjall::Error) -> StoreError {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    let path = path.to_owned();
+    match io_cause(error).map(std::io::Error::kind) {
+        Some(StorageFull) => StoreError::NoSpace { path },
+        Some(kind @ (PermissionDenied | ReadOnlyFilesystem)) => {
+            StoreError::ReadOnly { path, source: kind.into() }
+        }
+        _ => StoreError::Index { path, reason: error.to_string() },
+    }
+}
+
+fn classify(path: &Path, error: &fjall::Error) -> OpenFailure {
+    use std::io::ErrorKind as Kind;
+    if matches!(error, fjall::Error::Locked) {
+        return OpenFailure::Failed(StoreError::Locked { path: path.to_owned() });
+    }
+    match io_cause(error).map(std::io::Error::kind) {
+        // What damaged files look like to a reader; any other I/O error is the machine's.
+        None
+        | Some(
+            Kind::UnexpectedEof
+            | Kind::InvalidData
+            | Kind::InvalidInput
+            | Kind::NotFound
+            | Kind::AlreadyExists
+            | Kind::NotADirectory
+            | Kind::IsADirectory,
+        ) => OpenFailure::Damaged(error.to_string()),
+        Some(_) => OpenFailure::Failed(index_error(path, error)),
+    }
+}

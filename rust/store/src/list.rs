@@ -1,0 +1,262 @@
+//! Ordered listing: a merge of range scans over the mountpaths.
+
+use std::ops::Bound;
+
+use crate::codec::{self, BID_BYTES};
+use crate::error::StoreError;
+use crate::index::Entry;
+use crate::meta::ObjectMeta;
+use crate::mountpath::SharedMountpath;
+
+/// What to list.
+#[derive(Debug, Clone, Copy)]
+pub struct ListQuery<'a> {
+    /// Only names that start with this; empty for all.
+    pub prefix: &'a str,
+    /// Only entries strictly greater, byte-wise; empty to start at the beginning. To continue a listing,
+    /// pass the last entry's name, virtual directory or not.
+    pub after: &'a str,
+    /// Most entries to return.
+    pub limit: usize,
+    /// Whether names with a `/` after the prefix are folded into virtual directories (`a/`). A directory
+    /// costs one seek, however much is in it.
+    pub delimiter: bool,
+    /// Whether full metadata is wanted; otherwise only size and blob are filled in.
+    pub meta: bool,
+}
+
+/// Part of a listing.
+#[derive(Debug, Clone, Default)]
+pub struct ListChunk {
+    /// Entries in byte-wise order of their names.
+    pub entries: Vec<Listed>,
+    /// Whether there is more after the last entry.
+    pub more: bool,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Object name, or virtual directory with its trailing `/`.
+    pub name: String,
+    /// Whether this is a virtual directory.
+    pub is_dir: bool,
+    /// Metadata; default for directories.
+    pub meta: ObjectMeta,
+    /// Index of the mountpath that holds the object, in the order of the configuration.
+    pub mountpath: usize,
+}
+
+/// Entries reserved up front; a caller may ask for any number.
+const RESERVE_ENTRIES: usize = 1024;
+/// Entries skipped one by one before a seek: opening a scan costs about as much.
+const STEPS_BEFORE_SEEK: usize = 16;
+
+pub(crate) fn list(
+    mountpaths: &[SharedMountpath],
+    bid: u64,
+    query: &ListQuery<'_>,
+) -> Result<ListChunk, StoreError> {
+    let prefix = codec::key(bid, query.prefix);
+    let after = codec::key(bid, query.after);
+    let from = if query.after.is_empty() || after < prefix {
+        Bound::Included(prefix.clone())
+    } else {
+        Bound::Excluded(after)
+    };
+    let mut merge = Merge::new(mountpaths, &from, successor(&prefix))?;
+    let mut chunk = ListChunk::default();
+    chunk.entries.reserve(query.limit.min(RESERVE_ENTRIES));
+    while let Some(source) = merge.least() {
+        if chunk.entries.len() >= query.limit {
+            chunk.more = true;
+            break;
+        }
+        let (name, _) = merge.head(source)?;
+        if query.delimiter
+            && let Some(dir) = directory(name, query.prefix)
+        {
+            let dir = dir.to_owned();
+            // The directory of a continuation was reported before, or lies wholly before it.
+            let listed = dir.as_str() > query.after;
+            merge.skip_prefix(&codec::key(bid, &dir))?;
+            if listed {
+                let meta = ObjectMeta::default();
+                chunk.entries.push(Listed { name: dir, is_dir: true, meta, mountpath: source });
+            }
+            continue;
+        }
+        chunk.entries.push(merge.take(source, query.meta)?);
+    }
+    Ok(chunk)
+}
+
+/// The virtual directory that `name` is folded into, relative to `prefix`.
+fn directory<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
+    let slash = name.get(prefix.len()..)?.find('/')?;
+    name.get(..=prefix.len() + slash)
+}
+
+/// The least key greater than every key that starts with `prefix`; `None` when there is none.
+pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut next = prefix.get(..=last)?.to_vec();
+    *next.last_mut()? += 1;
+    Some(next)
+}
+
+type Scan = Box<dyn Iterator<Item = Result<Entry, StoreError>> + Send>;
+
+/// One mountpath's scan and its next entry.
+struct Source<'m> {
+    mountpath: &'m SharedMountpath,
+    scan: Scan,
+    head: Option<Entry>,
+}
+
+impl Source<'_> {
+    fn advance(&mut self) -> Result<(), StoreError> {
+        self.head = self.scan.next().transpose()?;
+        Ok(())
+    }
+
+    fn name(&self) -> Option<&[u8]> {
+        self.head.as_ref().map(|(key, _)| key.get(BID_BYTES..).unwrap_or_default())
+    }
+}
+
+/// Merge of the scans. Mountpaths are few, so the least head is found by looking at each.
+struct Merge<'m> {
+    sources: Vec<Source<'m>>,
+    end: Option<Vec<u8>>,
+}
+
+impl<'m> Merge<'m> {
+    fn new(
+        mountpaths: &'m [SharedMountpath],
+        from: &Bound<Vec<u8>>,
+        end: Option<Vec<u8>>,
+    ) -> Result<Self, StoreError> {
+        let mut sources = Vec::with_capacity(mountpaths.len());
+        for mountpath in mountpaths {
+            let scan = scan(mountpath, from, end.as_ref());
+            let mut source = Source { mountpath, scan, head: None };
+            source.advance()?;
+            sources.push(source);
+        }
+        Ok(Self { sources, end })
+    }
+
+    /// The source with the least name. Of equal names, which a change of the mountpaths can leave behind
+    /// for a while, the one with the newest blob; the others are passed over.
+    fn least(&mut self) -> Option<usize> {
+        let mut best: Option<(usize, &[u8])> = None;
+        let mut twins = false;
+        for (i, source) in self.sources.iter().enumerate() {
+            let Some(name) = source.name() else { continue };
+            match best {
+                Some((_, least)) if least < name => {}
+                Some((_, least)) if least == name => twins = true,
+                _ => best = Some((i, name)),
+            }
+        }
+        let (best, name) = best?;
+        if !twins {
+            return Some(best);
+        }
+        let blob = |source: &Source<'_>| {
+            source.head.as_ref().and_then(|(_, value)| codec::decode_place(value))
+        };
+        let same =
+            self.sources.iter().enumerate().filter(|(_, source)| source.name() == Some(name));
+        same.max_by_key(|(_, source)| blob(source)).map(|(i, _)| i)
+    }
+
+    fn head(&self, source: usize) -> Result<(&str, &[u8]), StoreError> {
+        let damaged = || StoreError::Corrupt {
+            path: "index".into(),
+            reason: "an object name is not UTF-8".to_owned(),
+        };
+        let source = self.sources.get(source).ok_or_else(damaged)?;
+        let (key, value) = source.head.as_ref().ok_or_else(damaged)?;
+        match codec::split_key(key) {
+            Some((_, name)) => Ok((name, value)),
+            None => Err(source.mountpath.damaged_entry()),
+        }
+    }
+
+    /// Consumes the head of a source, and of those with the same name.
+    fn take(&mut self, source: usize, full: bool) -> Result<Listed, StoreError> {
+        let (name, value) = self.head(source)?;
+        let meta = if full {
+            codec::decode_value(value)
+        } else {
+            let place = codec::decode_place(value);
+            place.map(|(blob, size)| ObjectMeta { size, blob, ..ObjectMeta::default() })
+        };
+        let name = name.to_owned();
+        let Some(meta) = meta else {
+            let damaged = self.sources.get(source).map(|source| source.mountpath.damaged_entry());
+            return Err(damaged.unwrap_or(StoreError::Closed));
+        };
+        for other in &mut self.sources {
+            if other.name() == Some(name.as_bytes()) {
+                other.advance()?;
+            }
+        }
+        Ok(Listed { name, is_dir: false, meta, mountpath: source })
+    }
+
+    /// Moves every source past the keys that start with `prefix`.
+    fn skip_prefix(&mut self, prefix: &[u8]) -> Result<(), StoreError> {
+        let next = successor(prefix);
+        for source in &mut self.sources {
+            let mut steps = 0;
+            while source.head.as_ref().is_some_and(|(key, _)| key.starts_with(prefix)) {
+                if steps < STEPS_BEFORE_SEEK {
+                    steps += 1;
+                } else if let Some(next) = &next {
+                    let from = Bound::Included(next.clone());
+                    source.scan = scan(source.mountpath, &from, self.end.as_ref());
+                }
+                source.advance()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn scan(mountpath: &SharedMountpath, from: &Bound<Vec<u8>>, end: Option<&Vec<u8>>) -> Scan {
+    let from = from.as_ref().map(Vec::as_slice);
+    let empty = match (from, end) {
+        (Bound::Included(from) | Bound::Excluded(from), Some(end)) => from >= end.as_slice(),
+        _ => false,
+    };
+    if empty {
+        // The engine, like the ordered maps of the standard library, rejects such a range.
+        return Box::new(std::iter::empty());
+    }
+    let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
+    Box::new(mountpath.index.range((from, end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn successor_is_the_end_of_the_prefix() {
+        assert_eq!(successor(b"a/"), Some(b"a0".to_vec()));
+        assert_eq!(successor(&[1, 0xff, 0xff]), Some(vec![2]));
+        assert_eq!(successor(&[0xff; 8]), None);
+    }
+
+    #[test]
+    fn directories_are_cut_after_the_prefix() {
+        assert_eq!(directory("a/b/c", ""), Some("a/"));
+        assert_eq!(directory("a/b/c", "a/"), Some("a/b/"));
+        assert_eq!(directory("a/b/c", "a"), Some("a/"));
+        assert_eq!(directory("a/", "a/"), None);
+        assert_eq!(directory("ä/b", "ä/"), None);
+    }
+}

@@ -1,0 +1,258 @@
+//! One mountpath: its lock, files, index and ids, from opening to closing.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aistore_core::placement;
+use rustix::fs::FlockOperation;
+
+use crate::codec;
+use crate::commit::Committer;
+use crate::descriptors::Descriptors;
+use crate::error::StoreError;
+use crate::files::Files;
+use crate::identity::{Format, RunState};
+use crate::ids::{BlobIds, CEILING_STEP, now_ns};
+use crate::index::{Change, Index, OpenFailure};
+use crate::meta::{BlobId, ObjectMeta};
+use crate::rebuild;
+use crate::space::Space;
+
+/// Its presence asks the next start to rebuild the index.
+const REBUILD_MARKER: &str = "rebuild";
+
+#[derive(Debug)]
+pub(crate) struct Mountpath {
+    pub(crate) files: Files,
+    pub(crate) index: Index,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) space: Space,
+    pub(crate) digest: u64,
+    /// Greatest id that an earlier run may have given out.
+    pub(crate) first_of_run: BlobId,
+    committer: Committer,
+    ids: BlobIds,
+    run: Mutex<RunState>,
+    /// Set when a commit failed: what the index holds is then known only after a restart.
+    failed: AtomicBool,
+    /// Whether blobs may exist that nothing refers to.
+    pub(crate) unswept: AtomicBool,
+    // Last, so that the lock is given up when all else is closed.
+    _lock: File,
+}
+
+/// A mountpath that is locked and whose identity is known; the index is not open yet.
+pub(crate) struct Claimed {
+    files: Files,
+    pub(crate) format: Format,
+    /// Whether the mountpath was used for the first time.
+    pub(crate) fresh: bool,
+    run: Option<RunState>,
+    lock: File,
+}
+
+impl Claimed {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let files = Files::open(path)?;
+        let lock_path = files.path("lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|source| StoreError::io(&lock_path, "open", source))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                return Err(StoreError::Locked { path: path.to_owned() });
+            }
+            Err(source) => return Err(StoreError::io(&lock_path, "lock", source)),
+        }
+        let (format, fresh) = Format::open(&files)?;
+        let run = RunState::read(&files)?;
+        Ok(Self { files, format, fresh, run, lock })
+    }
+
+    /// Whether objects may lie elsewhere than placement over `peers` says.
+    pub(crate) fn scattered(&self, peers: &BTreeSet<String>) -> bool {
+        match &self.run {
+            Some(run) => run.scattered || run.peers != *peers,
+            None => !self.fresh,
+        }
+    }
+}
+
+impl Mountpath {
+    /// Cleans up after the last run and opens the index, rebuilding it where needed.
+    pub(crate) fn open(
+        claimed: Claimed,
+        peers: &BTreeSet<String>,
+        scattered: bool,
+        cache_bytes: u64,
+        descriptors: usize,
+    ) -> Result<Self, StoreError> {
+        let Claimed { files, format, run, lock, .. } = claimed;
+        let torn = files.empty_tmp()?;
+        if torn > 0 {
+            tracing::info!(mountpath = %files.mountpath().display(), torn, "unfinished uploads removed");
+        }
+        let clean = run.as_ref().is_some_and(|run| run.clean);
+        let (index, rebuilt) = open_index(&files, cache_bytes)?;
+        // The stored bound is missing or a crash may have lost it: look at the blobs themselves.
+        let greatest = match (&run, &rebuilt) {
+            (_, Some(greatest)) => *greatest,
+            (Some(_), None) => BlobId(0),
+            (None, None) => rebuild::greatest_blob(&files)?,
+        };
+        let last = greatest.0.max(run.map_or(0, |run| run.id_ceiling)).max(now_ns());
+        let run = RunState {
+            clean: false,
+            id_ceiling: last.saturating_add(CEILING_STEP),
+            peers: peers.clone(),
+            scattered,
+        };
+        run.write(&files)?;
+        Ok(Self {
+            space: Space::default(),
+            index,
+            descriptors: Descriptors::new(descriptors),
+            digest: placement::digest(&format.uuid),
+            first_of_run: BlobId(last),
+            committer: Committer::default(),
+            ids: BlobIds::new(BlobId(last), run.id_ceiling),
+            run: Mutex::new(run),
+            failed: AtomicBool::new(false),
+            unswept: AtomicBool::new(!clean || rebuilt.is_some()),
+            files,
+            _lock: lock,
+        })
+    }
+
+    /// The mountpath, as configured.
+    pub(crate) fn path(&self) -> &Arc<Path> {
+        self.files.mountpath()
+    }
+
+    /// Metadata of the object under `key`.
+    pub(crate) fn lookup(&self, key: &[u8]) -> Result<Option<ObjectMeta>, StoreError> {
+        let Some(value) = self.index.get(key)? else { return Ok(None) };
+        match codec::decode_value(&value) {
+            Some(meta) => Ok(Some(meta)),
+            None => Err(self.damaged_entry()),
+        }
+    }
+
+    pub(crate) fn damaged_entry(&self) -> StoreError {
+        let reason = "an entry cannot be decoded; restart the node to rebuild the index".to_owned();
+        self.request_rebuild();
+        StoreError::Corrupt { path: self.files.path("index"), reason }
+    }
+
+    pub(crate) fn next_id(&self) -> Result<BlobId, StoreError> {
+        self.ids.next(|ceiling| {
+            let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+            run.id_ceiling = ceiling;
+            run.write(&self.files)
+        })
+    }
+
+    /// Refuses changes after a failed commit.
+    pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
+        if self.failed.load(Ordering::Relaxed) {
+            let reason = "an earlier write failed; mend the disk and restart the node".to_owned();
+            return Err(StoreError::Index { path: self.files.path("index"), reason });
+        }
+        Ok(())
+    }
+
+    /// Applies one change; on return it survives the end of the process. After an error it is unknown
+    /// until a restart whether the change took place.
+    pub(crate) fn commit(&self, change: Change) -> Result<(), StoreError> {
+        self.committer.commit(&self.index, change).inspect_err(|error| self.note_failure(error))
+    }
+
+    /// Applies many changes at once; otherwise as [`commit`](Self::commit).
+    pub(crate) fn commit_all(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.index.apply(changes).inspect_err(|error| self.note_failure(error))
+    }
+
+    fn note_failure(&self, error: &StoreError) {
+        tracing::error!(mountpath = %self.path().display(), %error, "index write failed");
+        self.failed.store(true, Ordering::Relaxed);
+        self.unswept.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes a blob that the index no longer refers to.
+    pub(crate) fn discard(&self, blob: BlobId) {
+        self.descriptors.forget(blob);
+        if !self.files.remove_blob(blob) {
+            self.unswept.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks the next start to rebuild the index.
+    pub(crate) fn request_rebuild(&self) {
+        let marker = self.files.path(REBUILD_MARKER);
+        if let Err(error) = File::create(&marker) {
+            tracing::error!(path = %marker.display(), %error, "cannot leave the rebuild marker");
+        }
+    }
+
+    /// Flushes the index and records that this run ended in order.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        self.index.sync()?;
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is still unswept stays so: the next start then sweeps again.
+        run.clean = !self.unswept.load(Ordering::Relaxed);
+        run.id_ceiling = self.ids.last().0;
+        run.write(&self.files)
+    }
+}
+
+/// Opens the index; when it had to be rebuilt, also returns the greatest blob id found.
+fn open_index(files: &Files, cache_bytes: u64) -> Result<(Index, Option<BlobId>), StoreError> {
+    let (path, marker) = (files.path("index"), files.path(REBUILD_MARKER));
+    let existed = path.exists();
+    let reason = if marker.exists() {
+        "a rebuild was asked for".to_owned()
+    } else {
+        match Index::open(&path, cache_bytes) {
+            Ok(index) if index.is_complete()? => return Ok((index, None)),
+            Ok(_) => "it is missing or unfinished".to_owned(),
+            Err(OpenFailure::Damaged(reason)) => reason,
+            Err(OpenFailure::Failed(error)) => return Err(error),
+        }
+    };
+    if existed {
+        tracing::warn!(path = %path.display(), reason, "the index is set aside and rebuilt from the blobs");
+    }
+    set_aside(files, &path)?;
+    let index = match Index::open(&path, cache_bytes) {
+        Ok(index) => index,
+        Err(OpenFailure::Damaged(reason)) => return Err(StoreError::Index { path, reason }),
+        Err(OpenFailure::Failed(error)) => return Err(error),
+    };
+    let greatest = rebuild::rebuild(files, &index)?;
+    index.mark_complete()?;
+    if marker.exists() {
+        fs::remove_file(&marker).map_err(|source| StoreError::io(&marker, "remove", source))?;
+    }
+    Ok((index, Some(greatest)))
+}
+
+/// Moves a damaged index away, in place of the one set aside before it.
+fn set_aside(files: &Files, path: &Path) -> Result<(), StoreError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let aside: PathBuf = files.path("index.damaged");
+    let remove = if aside.is_dir() { fs::remove_dir_all(&aside) } else { Ok(()) };
+    remove.map_err(|source| StoreError::io(&aside, "remove", source))?;
+    fs::rename(path, &aside).map_err(|source| StoreError::io(path, "set aside", source))
+}
+
+/// Mountpaths as shared by the store, its writers and its sweepers.
+pub(crate) type SharedMountpath = Arc<Mountpath>;

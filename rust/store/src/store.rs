@@ -1,0 +1,286 @@
+//! The store: objects over all mountpaths.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{JoinHandle, ScopedJoinHandle};
+
+use crate::codec::{self, BID_BYTES};
+use crate::config::{PutOptions, StoreConfig};
+use crate::descriptors::MAX_CACHED_BLOB_BYTES;
+use crate::error::StoreError;
+use crate::index::Change;
+use crate::list::{self, ListChunk, ListQuery, successor};
+use crate::meta::{BlobId, MAX_NAME_BYTES, ObjectMeta};
+use crate::mountpath::{Claimed, Mountpath};
+use crate::reader::ObjectReader;
+use crate::shared::Shared;
+use crate::sweep;
+use crate::usage::{self, MountpathUsage};
+use crate::writer::ObjectWriter;
+
+/// Objects removed at once when a bucket is destroyed; other changes wait for one such batch at most.
+const DESTROY_BATCH: usize = 512;
+/// How often a lookup is repeated when the blob found was replaced before it could be opened. Each
+/// repetition means that another put of the same name completed in between.
+const OPEN_ATTEMPTS: usize = 64;
+/// Descriptors kept open, all mountpaths together; a quarter of the usual limit of a process.
+const DESCRIPTORS: usize = 256;
+
+/// The objects of one target. Share it through an `Arc`; every method may be called from any thread.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    cancel: Arc<AtomicBool>,
+    sweepers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the store: creates missing directories, locks each mountpath, removes uploads that a crash
+    /// cut short, and rebuilds an index that is missing, damaged or marked for it.
+    ///
+    /// After a crash a thread per mountpath removes superseded blobs in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] when another process has a mountpath open, [`StoreError::Format`] for one
+    /// of another version, [`StoreError::ReadOnly`], [`StoreError::NoSpace`], [`StoreError::Io`].
+    #[expect(clippy::needless_pass_by_value, reason = "the configuration belongs to the store")]
+    pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
+        let count = config.mountpaths.len();
+        if count == 0 {
+            let reason = "an object store needs at least one mountpath".to_owned();
+            return Err(StoreError::Invalid(reason));
+        }
+        let claimed = config.mountpaths.iter().map(|path| Claimed::open(path));
+        let claimed = claimed.collect::<Result<Vec<_>, _>>()?;
+        let peers: BTreeSet<String> = claimed.iter().map(|one| one.format.uuid.clone()).collect();
+        let scattered = claimed.iter().any(|one| one.scattered(&peers));
+        if scattered {
+            tracing::warn!("the set of mountpaths changed: objects are looked up on all of them");
+        }
+        let cache = config.index_cache_bytes / count as u64;
+        let descriptors = DESCRIPTORS.div_ceil(count);
+        // At once, as each may have a journal to replay or an index to rebuild.
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let open =
+                |one| scope.spawn(|| Mountpath::open(one, &peers, scattered, cache, descriptors));
+            let threads: Vec<_> = claimed.into_iter().map(open).collect();
+            threads.into_iter().map(ScopedJoinHandle::join).collect()
+        });
+        let mut mountpaths = Vec::with_capacity(count);
+        for one in opened {
+            let panicked = |_| StoreError::Invalid("opening a mountpath panicked".to_owned());
+            mountpaths.push(Arc::new(one.map_err(panicked)??));
+        }
+        let shared = Arc::new(Shared::new(mountpaths, scattered));
+        let cancel = Arc::new(AtomicBool::new(false));
+        let sweepers = Mutex::new(sweep::start(&shared.mountpaths, &cancel)?);
+        Ok(Self { shared, cancel, sweepers })
+    }
+
+    /// Starts a put of object `name` of bucket `bid`. `uname` is the object's name in the cluster, from
+    /// which its mountpath follows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] for an empty or too long name or too much custom metadata,
+    /// [`StoreError::NoSpace`] when the hinted size does not fit, [`StoreError::Closed`].
+    pub fn begin_put(
+        &self,
+        bid: u64,
+        uname: &str,
+        name: &str,
+        options: PutOptions,
+    ) -> Result<ObjectWriter, StoreError> {
+        drop(self.shared.enter()?);
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
+            return Err(StoreError::Invalid(format!(
+                "an object name has 1 to {MAX_NAME_BYTES} bytes; this one has {}",
+                name.len()
+            )));
+        }
+        let place = self.shared.place(uname);
+        ObjectWriter::new(Arc::clone(&self.shared), place, bid, name, options)
+    }
+
+    /// Metadata of an object; `None` when there is none of that name.
+    pub fn head(
+        &self,
+        bid: u64,
+        uname: &str,
+        name: &str,
+    ) -> Result<Option<ObjectMeta>, StoreError> {
+        let found = self.shared.locate(self.shared.place(uname), &codec::key(bid, name))?;
+        Ok(found.map(|(_, meta)| meta))
+    }
+
+    /// Opens an object for reading; `None` when there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] when the index knows the object but its blob is gone.
+    pub fn open_object(
+        &self,
+        bid: u64,
+        uname: &str,
+        name: &str,
+    ) -> Result<Option<ObjectReader>, StoreError> {
+        let (place, key) = (self.shared.place(uname), codec::key(bid, name));
+        let mut missing = None;
+        for _ in 0..OPEN_ATTEMPTS {
+            let Some((place, meta)) = self.shared.locate(place, &key)? else { return Ok(None) };
+            let mountpath = self.shared.mountpath(place);
+            if let Some(file) = mountpath.descriptors.get(meta.blob) {
+                return Ok(Some(ObjectReader::new(meta, file, Arc::clone(mountpath.path()))));
+            }
+            if let Some(file) = mountpath.files.open_blob(meta.blob)? {
+                let file = Arc::new(file);
+                if meta.size <= MAX_CACHED_BLOB_BYTES {
+                    mountpath.descriptors.insert(meta.blob, &file);
+                }
+                return Ok(Some(ObjectReader::new(meta, file, Arc::clone(mountpath.path()))));
+            }
+            // Replaced or deleted since the lookup; the same blob twice means that it is lost.
+            if missing == Some(meta.blob) {
+                let path = mountpath.files.blob_path(meta.blob);
+                let reason = format!("the blob of object \"{name}\" is missing");
+                return Err(StoreError::Corrupt { path, reason });
+            }
+            missing = Some(meta.blob);
+        }
+        Err(StoreError::Invalid(format!("object \"{name}\" is overwritten too often to be opened")))
+    }
+
+    /// Deletes an object; `false` when there is none of that name. On return the deletion survives the
+    /// end of the process.
+    pub fn delete(&self, bid: u64, uname: &str, name: &str) -> Result<bool, StoreError> {
+        let shared = &self.shared;
+        let _open = shared.enter()?;
+        let _name = shared.lock_name(bid, name);
+        let (place, key) = (shared.place(uname), codec::key(bid, name));
+        let mut found = false;
+        // More than one round only where a change of mountpaths left an older copy elsewhere.
+        while let Some((place, meta)) = shared.locate(place, &key)? {
+            let mountpath = shared.mountpath(place);
+            mountpath.check_writable()?;
+            mountpath.commit(Change::Remove { key: key.clone() })?;
+            mountpath.discard(meta.blob);
+            found = true;
+        }
+        Ok(found)
+    }
+
+    /// Lists part of a bucket in byte-wise order of the names, over all mountpaths.
+    pub fn list(&self, bid: u64, query: &ListQuery<'_>) -> Result<ListChunk, StoreError> {
+        list::list(&self.shared.mountpaths, bid, query)
+    }
+
+    /// Removes every object of a bucket; returns how many there were. Objects put meanwhile may stay.
+    pub fn destroy_bucket(&self, bid: u64) -> Result<u64, StoreError> {
+        let prefix = codec::key(bid, "");
+        let end = successor(&prefix);
+        let mut count = 0;
+        for mountpath in &self.shared.mountpaths {
+            let mut from = Bound::Included(prefix.clone());
+            loop {
+                let batch = self.destroy_batch(mountpath, &from, end.as_deref())?;
+                let Some((last, _)) = batch.last() else { break };
+                from = Bound::Excluded(last.clone());
+                count += batch.len() as u64;
+                for (_, blob) in batch {
+                    mountpath.discard(blob);
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// Removes the next index entries between two keys, and returns them.
+    fn destroy_batch(
+        &self,
+        mountpath: &Mountpath,
+        from: &Bound<Vec<u8>>,
+        end: Option<&[u8]>,
+    ) -> Result<Vec<(Vec<u8>, BlobId)>, StoreError> {
+        // Alone: a put between scan and commit would lose its entry and leak its blob.
+        let closed = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Err(StoreError::Closed);
+        }
+        mountpath.check_writable()?;
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut batch = Vec::new();
+        for entry in
+            mountpath.index.range((from.as_ref().map(Vec::as_slice), end)).take(DESTROY_BATCH)
+        {
+            let (key, value) = entry?;
+            // An entry that cannot be decoded goes too; its blob is swept after the next crash.
+            let blob = codec::decode_place(&value).map_or(BlobId(0), |(blob, _)| blob);
+            batch.push((key.to_vec(), blob));
+        }
+        if !batch.is_empty() {
+            let changes = batch.iter().map(|(key, _)| Change::Remove { key: key.clone() });
+            mountpath.commit_all(changes.collect())?;
+        }
+        drop(closed);
+        Ok(batch)
+    }
+
+    /// Ids of the buckets that have objects here, ascending.
+    pub fn buckets(&self) -> Result<Vec<u64>, StoreError> {
+        let mut found = BTreeSet::new();
+        for mountpath in &self.shared.mountpaths {
+            let mut from = vec![0; BID_BYTES];
+            loop {
+                let bounds = (Bound::Included(from.as_slice()), Bound::Unbounded);
+                let Some(entry) = mountpath.index.range(bounds).next() else { break };
+                let (key, _) = entry?;
+                let Some((bid, _)) = codec::split_key(&key) else {
+                    return Err(mountpath.damaged_entry());
+                };
+                found.insert(bid);
+                match bid.checked_add(1) {
+                    Some(next) => from = codec::key(next, ""),
+                    None => break,
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Capacity of each mountpath, in the order of the configuration.
+    pub fn usage(&self) -> Vec<MountpathUsage> {
+        self.shared.mountpaths.iter().map(|mountpath| usage::usage(mountpath.path())).collect()
+    }
+
+    /// Refuses further changes, waits for those under way, and records that the store ended in order, so
+    /// that the next start has nothing to sweep. Reads still work. Idempotent.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.cancel.store(true, Ordering::Relaxed);
+        let sweepers = {
+            let mut sweepers = self.sweepers.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *sweepers)
+        };
+        for sweeper in sweepers {
+            if sweeper.join().is_err() {
+                tracing::error!("a sweep panicked");
+            }
+        }
+        let mut closed = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *closed, true) {
+            return Ok(());
+        }
+        let results: Vec<_> = self.shared.mountpaths.iter().map(|one| one.close()).collect();
+        results.into_iter().collect()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the object store could not be closed in order");
+        }
+    }
+}

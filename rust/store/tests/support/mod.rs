@@ -1,0 +1,149 @@
+//! A store in a temporary directory, and shorthands over its public API.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use aistore_core::checksum::{ChecksumType, checksum};
+use aistore_store::{ListQuery, ObjectMeta, PutOptions, Store, StoreConfig, StoreError};
+
+pub(crate) const BID: u64 = 1 << 63 | 5;
+
+pub(crate) struct Fixture {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+impl Fixture {
+    pub(crate) fn new(mountpaths: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = (0..mountpaths).map(|i| dir.path().join(format!("mp{i}"))).collect();
+        Self { dir, paths }
+    }
+
+    pub(crate) fn config(&self) -> StoreConfig {
+        StoreConfig::new(self.paths.clone())
+    }
+
+    pub(crate) fn open(&self) -> Store {
+        Store::open(self.config()).unwrap()
+    }
+
+    /// Every file below `sub` of every mountpath.
+    pub(crate) fn files(&self, sub: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for path in &self.paths {
+            walk(&path.join("ais").join(sub), &mut found);
+        }
+        found
+    }
+}
+
+pub(crate) fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() { walk(&path, found) } else { found.push(path) }
+    }
+}
+
+pub(crate) fn uname(bid: u64, name: &str) -> String {
+    format!("ais/@#/bucket-{bid}/{name}")
+}
+
+pub(crate) fn options() -> PutOptions {
+    PutOptions { versioned: true, now_ns: 1_700_000_000_000_000_000, ..PutOptions::default() }
+}
+
+pub(crate) fn put(store: &Store, name: &str, bytes: &[u8]) -> Result<ObjectMeta, StoreError> {
+    put_in(store, BID, name, bytes, options())
+}
+
+pub(crate) fn put_in(
+    store: &Store,
+    bid: u64,
+    name: &str,
+    bytes: &[u8],
+    options: PutOptions,
+) -> Result<ObjectMeta, StoreError> {
+    let mut writer = store.begin_put(bid, &uname(bid, name), name, options)?;
+    for piece in bytes.chunks(50_000) {
+        writer.write(piece)?;
+    }
+    writer.finish()
+}
+
+/// Reads an object and checks its checksum.
+pub(crate) fn get(store: &Store, name: &str) -> Option<Vec<u8>> {
+    get_in(store, BID, name)
+}
+
+pub(crate) fn get_in(store: &Store, bid: u64, name: &str) -> Option<Vec<u8>> {
+    let reader = store.open_object(bid, &uname(bid, name), name).unwrap()?;
+    let mut bytes = vec![0; usize::try_from(reader.meta().size).unwrap()];
+    assert_eq!(reader.read_at(&mut bytes, 0).unwrap(), bytes.len());
+    let kind = reader.meta().checksum_type;
+    assert_eq!(checksum(kind, &bytes), reader.meta().checksum, "{name}");
+    Some(bytes)
+}
+
+pub(crate) fn delete(store: &Store, name: &str) -> bool {
+    store.delete(BID, &uname(BID, name), name).unwrap()
+}
+
+pub(crate) fn query<'a>(
+    prefix: &'a str,
+    after: &'a str,
+    limit: usize,
+    delimiter: bool,
+) -> ListQuery<'a> {
+    ListQuery { prefix, after, limit, delimiter, meta: true }
+}
+
+/// Lists everything in pages of `page`.
+pub(crate) fn list(store: &Store, prefix: &str, delimiter: bool, page: usize) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let after = names.last().cloned().unwrap_or_default();
+        let chunk = store.list(BID, &query(prefix, &after, page, delimiter)).unwrap();
+        assert!(chunk.entries.len() <= page);
+        for entry in chunk.entries {
+            assert_eq!(
+                entry.is_dir,
+                delimiter
+                    && entry.name[prefix.len()..].ends_with('/')
+                    && entry.meta == ObjectMeta::default()
+            );
+            names.push(entry.name);
+        }
+        if !chunk.more {
+            return names;
+        }
+        assert!(!names.is_empty() || page == 0);
+    }
+}
+
+/// What [`list`] must return for these names.
+pub(crate) fn expected_list<V>(
+    model: &BTreeMap<String, V>,
+    prefix: &str,
+    delimiter: bool,
+) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in model.keys().filter(|name| name.starts_with(prefix)) {
+        let folded = match name[prefix.len()..].find('/') {
+            Some(slash) if delimiter => &name[..=prefix.len() + slash],
+            _ => name,
+        };
+        if names.last().is_none_or(|last| last != folded) {
+            names.push(folded.to_owned());
+        }
+    }
+    names
+}
+
+pub(crate) fn kinds() -> [ChecksumType; 7] {
+    use ChecksumType::{Crc32c, Md5, None, Sha256, Sha512, Xxhash, Xxhash2};
+    [None, Xxhash, Xxhash2, Md5, Crc32c, Sha256, Sha512]
+}
