@@ -1,0 +1,41 @@
+//! What can be asked of the replicated state.
+
+use aistore_core::bucket::Bucket;
+use aistore_core::smap::Snode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A change of the replicated state: the payload of one log entry.
+///
+/// Everything that varies between machines or moments (clock, random identity) comes inside, so that
+/// applying a command is a pure function. The JSON form is stored in logs: variants and fields may be
+/// added, never renamed or changed in meaning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "fields are described with their variant")]
+pub enum Command {
+    /// Gives the cluster its identity and its first gateway. No-op when it has one already.
+    /// `creation_time` is `YYYY-MM-DD hh:mm:ss`, UTC.
+    Bootstrap { primary: Snode, uuid: String, creation_time: String },
+    /// Adds a node, or takes its new addresses; flags of a known node stay as they are.
+    /// No-op when nothing differs.
+    RegisterNode { node: Snode },
+    /// Takes a node out of the map. The primary cannot be removed.
+    RemoveNode { id: String },
+    /// Names the gateway that is primary; submitted by a new leader.
+    SetPrimary { id: String },
+    /// Adds a bucket with the cluster's defaults, changed by `patch`. `created_ns` is Unix time.
+    CreateBucket { bucket: Bucket, patch: Option<Value>, created_ns: u64 },
+    /// Drops a bucket of this cluster with its properties; data goes after it.
+    DestroyBucket { bucket: Bucket },
+    /// Changes properties; keys that are absent or null stay.
+    PatchProps { bucket: Bucket, patch: Value },
+    /// Returns properties to the cluster's defaults.
+    ResetProps { bucket: Bucket },
+    /// Changes configuration by sections.
+    SetConfig { patch: Value },
+    /// Changes configuration by dotted names and text values.
+    SetConfigPairs { pairs: Vec<(String, String)> },
+    /// Returns configuration to its defaults.
+    ResetConfig,
+}
