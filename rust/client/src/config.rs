@@ -1,0 +1,53 @@
+//! Settings of a client.
+
+use std::time::Duration;
+
+/// Idle connections kept per node unless configured otherwise.
+pub const DEFAULT_MAX_IDLE_PER_HOST: usize = 16;
+/// Tries of one request, the first included, unless configured otherwise.
+pub const DEFAULT_ATTEMPTS: u32 = 5;
+/// Stands in for "no deadline": no wait is unbounded.
+pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// How to reach a cluster. Plain data: copy it, send it to another process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// Base URL of a gateway, such as `http://127.0.0.1:8080`.
+    pub endpoint: String,
+    /// Longest wait for a connection; `None` means [`LONGEST_WAIT`]. Default 3 s.
+    pub connect_timeout: Option<Duration>,
+    /// Longest wait for the next bytes of an answer, not for the whole of it; `None` means
+    /// [`LONGEST_WAIT`]. Default 20 s.
+    pub read_timeout: Option<Duration>,
+    /// Bearer token, sent with every request.
+    pub token: Option<String>,
+    /// Idle connections kept per node. Default [`DEFAULT_MAX_IDLE_PER_HOST`].
+    pub max_idle_per_host: usize,
+    /// Value of the `user-agent` header.
+    pub user_agent: String,
+    /// Tries of one request, the first included; 0 counts as 1. Default [`DEFAULT_ATTEMPTS`].
+    pub attempts: u32,
+}
+
+impl ClientConfig {
+    /// Default settings for a gateway's base URL.
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            connect_timeout: Some(Duration::from_secs(3)),
+            read_timeout: Some(Duration::from_secs(20)),
+            token: None,
+            max_idle_per_host: DEFAULT_MAX_IDLE_PER_HOST,
+            user_agent: concat!("aistore-native/", env!("CARGO_PKG_VERSION")).to_owned(),
+            attempts: DEFAULT_ATTEMPTS,
+        }
+    }
+
+    pub(crate) fn connect_wait(&self) -> Duration {
+        self.connect_timeout.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
+    }
+
+    pub(crate) fn read_wait(&self) -> Duration {
+        self.read_timeout.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
+    }
+}
