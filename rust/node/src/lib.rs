@@ -1,1 +1,29 @@
 //! The server: listeners, native API, request routing, metrics.
+//!
+//! A process runs one or two *nodes* (a gateway, a target), each with a listener of its own. A request
+//! goes through [`server`] (connections) to [`node`] (paths that every node has), then to [`gateway`]
+//! (checks and redirects, buckets, cluster) or [`target`] (objects). [`context`] is what the handlers of
+//! one node share; a target's [`follow`] keeps its copy of the cluster's state current.
+//!
+//! Invariants: no handler blocks an async worker; nothing is unbounded, neither a body read into memory,
+//! nor a wait, nor a number of connections; every error names the input and, where there is one, the
+//! remedy.
+
+pub mod context;
+mod daemon;
+mod disks;
+mod follow;
+mod gateway;
+mod health;
+pub mod http;
+pub mod intra;
+pub mod metrics;
+mod node;
+mod process;
+mod server;
+mod status;
+mod sysinfo;
+pub mod target;
+pub mod tasks;
+
+pub use process::main;

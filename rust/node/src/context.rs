@@ -1,0 +1,209 @@
+//! What the handlers of one node share: identity, current cluster state, metrics, peers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use aistore_cluster::{ClusterState, Replica};
+use aistore_core::error::ApiError;
+use aistore_core::smap::Snode;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::{Mutex, watch};
+
+use crate::intra::Intra;
+use crate::metrics::Metrics;
+use crate::tasks::Tasks;
+
+/// Longest time a request waits for the node to catch up with the cluster's state.
+pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One node's shared parts.
+#[derive(Debug)]
+pub struct NodeContext {
+    /// This node.
+    pub snode: Snode,
+    /// Current cluster state.
+    pub state: watch::Receiver<Arc<ClusterState>>,
+    /// Start of the process.
+    pub started: Instant,
+    /// Numbers.
+    pub metrics: Metrics,
+    /// Client for peers.
+    pub intra: Intra,
+    /// Where a target gets its state from; gateways have it first-hand.
+    pub upstream: Option<Upstream>,
+    /// Where this process keeps identity and metadata.
+    pub data_dir: PathBuf,
+    /// Background work.
+    pub tasks: Tasks,
+    /// Whether start-up is over.
+    pub ready: AtomicBool,
+}
+
+/// The followed source of a target's state.
+pub struct Upstream {
+    /// The persisted copy.
+    pub replica: Arc<Replica>,
+    /// Base URL of the gateway that this node joined through.
+    pub join_url: String,
+    /// When the last completed fetch began; `None` before the first. The lock makes fetches single.
+    last_fetch: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("join_url", &self.join_url).finish_non_exhaustive()
+    }
+}
+
+impl Upstream {
+    /// Follows the cluster through the gateway at `join_url`.
+    pub fn new(replica: Arc<Replica>, join_url: String) -> Self {
+        Self { replica, join_url, last_fetch: Mutex::new(None) }
+    }
+
+    /// Gateways to ask: those of the last known map, primary first, then the one joined through.
+    pub fn gateways(&self, state: &ClusterState) -> Vec<String> {
+        let primary = std::iter::once(&state.smap.proxy_si);
+        let mut urls: Vec<String> = Vec::new();
+        let known = primary.chain(state.smap.pmap.values()).map(|node| node.url().to_owned());
+        for url in known.chain(std::iter::once(self.join_url.clone())) {
+            if !url.is_empty() && !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        urls
+    }
+}
+
+impl NodeContext {
+    /// The state as this node knows it.
+    pub fn state(&self) -> Arc<ClusterState> {
+        self.state.borrow().clone()
+    }
+
+    /// Whether start-up is over and requests are served.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Display form of this node, `p[id]` or `t[id]`.
+    pub fn display(&self) -> String {
+        self.snode.display()
+    }
+
+    /// Brings the node's state up to `at_least`, or to the gateway's newest for `None`.
+    ///
+    /// Single flight: any number of requests cost one fetch. Takes at most [`CATCH_UP_TIMEOUT`];
+    /// answers the newest state known then, so that the caller can tell what is still missing.
+    /// Dropping the future is safe.
+    pub async fn catch_up(&self, at_least: Option<u64>) -> Arc<ClusterState> {
+        let asked = Instant::now();
+        let Some(upstream) = &self.upstream else { return self.catch_up_by_watch(at_least).await };
+        let fetch = async {
+            let reached = |version: u64| at_least.is_some_and(|wanted| version >= wanted);
+            while !reached(self.state().version) {
+                let mut last_fetch = upstream.last_fetch.lock().await;
+                // A fetch that began after this request did saw all that this request may need.
+                let fresh = last_fetch.is_some_and(|began| began >= asked);
+                if reached(self.state().version) || (at_least.is_none() && fresh) {
+                    break;
+                }
+                let began = Instant::now();
+                // One gateway knows all there is to know, so its answer is final: a made-up version in
+                // a request must not keep the others waiting. One of several may itself be behind.
+                let several = upstream.gateways(&self.state()).len() > 1;
+                let wait =
+                    if several && at_least.is_some() { CATCH_UP_TIMEOUT } else { Duration::ZERO };
+                match fetch_any(self, upstream, wait).await {
+                    Ok(newer) => {
+                        *last_fetch = Some(began);
+                        if !newer {
+                            break;
+                        }
+                    }
+                    Err(err) => {
+                        tracing::warn!(error = %err, "cannot catch up with the cluster's state");
+                        break;
+                    }
+                }
+            }
+        };
+        let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, fetch).await;
+        self.state()
+    }
+
+    async fn catch_up_by_watch(&self, at_least: Option<u64>) -> Arc<ClusterState> {
+        if let Some(wanted) = at_least {
+            let mut state = self.state.clone();
+            let newer = state.wait_for(|state| state.version >= wanted);
+            let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, newer).await;
+        }
+        self.state()
+    }
+}
+
+/// Fetches from the first gateway that answers.
+async fn fetch_any(
+    ctx: &NodeContext,
+    upstream: &Upstream,
+    wait: Duration,
+) -> Result<bool, ApiError> {
+    let mut failure = ApiError::unavailable("no gateway is known");
+    for url in upstream.gateways(&ctx.state()) {
+        match fetch_state(ctx, upstream, &url, wait).await {
+            Ok(newer) => return Ok(newer),
+            Err(err) => failure = err,
+        }
+    }
+    Err(failure)
+}
+
+/// Asks one gateway for a state newer than this node's, for up to `wait`, and installs it.
+///
+/// Answers whether a newer state arrived.
+///
+/// # Errors
+///
+/// 500 when the gateway cannot be reached; 400 and up as it answers; 500 when the state belongs to
+/// another cluster or cannot be stored.
+pub async fn fetch_state(
+    ctx: &NodeContext,
+    upstream: &Upstream,
+    gateway: &str,
+    wait: Duration,
+) -> Result<bool, ApiError> {
+    let since = ctx.state().version;
+    let url = format!(
+        "{gateway}/v1/internal/state?since={since}&node={}&wait_ms={}",
+        ctx.snode.daemon_id,
+        wait.as_millis()
+    );
+    let timeout = wait + CATCH_UP_TIMEOUT;
+    let (status, body) =
+        ctx.intra.bytes(Method::GET, &url, HeaderMap::new(), Bytes::new(), timeout).await?;
+    if status == StatusCode::NO_CONTENT {
+        return Ok(false);
+    }
+    let state: ClusterState = serde_json::from_slice(&body).map_err(|err| {
+        ApiError::internal(format!("malformed cluster state from {gateway}: {err}"))
+    })?;
+    install(upstream, state).await
+}
+
+/// Stores a state durably and makes it visible.
+///
+/// # Errors
+///
+/// 500 when the state belongs to another cluster or cannot be stored.
+pub async fn install(upstream: &Upstream, state: ClusterState) -> Result<bool, ApiError> {
+    let replica = upstream.replica.clone();
+    let stored = tokio::task::spawn_blocking(move || replica.install(state)).await;
+    match stored {
+        Ok(Ok(newer)) => Ok(newer),
+        Ok(Err(err)) => Err(ApiError::internal(err.to_string())),
+        Err(err) => Err(ApiError::internal(format!("installing the cluster state: {err}"))),
+    }
+}

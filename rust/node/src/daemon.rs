@@ -1,0 +1,117 @@
+//! `/v1/daemon`: questions to the contacted node itself.
+
+use aistore_core::AIS_VERSION;
+use aistore_core::error::ApiError;
+use aistore_core::smap::NodeKind;
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::http::{Reply, Req, path, reply};
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::{disks, status, sysinfo};
+
+/// Answers `/v1/daemon`.
+///
+/// # Errors
+///
+/// 400 for an unknown question, 403 for changes asked of a target, 501 for changes of one node.
+pub(crate) async fn answer(node: &Node, req: &mut Req) -> Result<Reply, ApiError> {
+    match req.method {
+        Method::GET => what(node, req).await,
+        Method::POST | Method::PUT => change(node, req),
+        _ => Ok(reply::method_not_allowed("GET, POST, PUT")),
+    }
+}
+
+fn change(node: &Node, req: &Req) -> Result<Reply, ApiError> {
+    if node.ctx().snode.daemon_type == NodeKind::Target {
+        return Err(ApiError::new(
+            403,
+            "",
+            format!("{} takes changes through a gateway only", node.ctx().display()),
+        ));
+    }
+    let item = path::segments(&req.raw_path)?.into_iter().nth(2).unwrap_or_default();
+    Err(ApiError::unsupported(format!(
+        "changing one node ({}) is not supported by this version; change the cluster with PUT /v1/cluster",
+        if item.is_empty() { "action" } else { item.as_str() }
+    )))
+}
+
+/// Answers one `what=`.
+async fn what(node: &Node, req: &Req) -> Result<Reply, ApiError> {
+    let ctx = node.ctx();
+    let store = node.target().map(|parts| &parts.store);
+    let state = ctx.state();
+    let starting = || reply::empty(StatusCode::SERVICE_UNAVAILABLE);
+    Ok(match req.query.text("what") {
+        "smap" if state.is_bootstrapped() => req.json(&state.smap),
+        "bmd" if state.is_bootstrapped() => req.json(&state.bmd.to_wire()),
+        "smap" | "bmd" => starting(),
+        "config" => {
+            let (ctx, store) = (ctx.clone(), store.cloned());
+            let config =
+                tokio::task::spawn_blocking(move || status::node_config(&ctx, store.as_ref()));
+            req.json(&config.await.map_err(|err| ApiError::internal(err.to_string()))?)
+        }
+        "node_status" => {
+            let capacity = status::capacity(store).await;
+            req.json(&status::node_status(ctx, &capacity))
+        }
+        "node_stats" => {
+            let capacity = status::capacity(store).await;
+            req.json(&status::node_stats(ctx, &capacity))
+        }
+        "metrics" => req.json(&Metrics::kinds()),
+        "disk" => {
+            let usage = usage(node).await?;
+            req.json(&disks::read(&usage))
+        }
+        "mountpaths" => {
+            let mut available: Vec<String> =
+                usage(node).await?.iter().map(|entry| entry.path.display().to_string()).collect();
+            available.sort();
+            req.json(&json!({"available": available, "waiting_dd": [], "disabled": []}))
+        }
+        "sysinfo" => match store {
+            Some(_) => {
+                let capacity = status::capacity(store).await;
+                req.json(&status::system(Some(&capacity)))
+            }
+            None => req.json(&sysinfo::read()),
+        },
+        "software_version" => reply::text(AIS_VERSION),
+        "snode" => req.json(state.smap.node(&ctx.snode.daemon_id).unwrap_or(&ctx.snode)),
+        "tls_certificate" => {
+            return Err(ApiError::not_found(format!("{} does not use TLS", ctx.display())));
+        }
+        "log" => return Err(no_log(&ctx.display())),
+        other => return Err(unknown_what(other)),
+    })
+}
+
+async fn usage(node: &Node) -> Result<Vec<aistore_store::MountpathUsage>, ApiError> {
+    let Some(parts) = node.target() else {
+        return Err(ApiError::bad_request(format!("{} has no disks", node.ctx().display())));
+    };
+    let store = parts.store.clone();
+    tokio::task::spawn_blocking(move || store.usage())
+        .await
+        .map_err(|err| ApiError::internal(err.to_string()))
+}
+
+/// 400 for a question nobody knows.
+pub(crate) fn unknown_what(what: &str) -> ApiError {
+    if what.is_empty() {
+        return ApiError::bad_request("the query needs \"what\", such as what=smap");
+    }
+    ApiError::bad_request(format!("unknown what=\"{what}\""))
+}
+
+/// 404: logs are not kept in files.
+pub(crate) fn no_log(node: &str) -> ApiError {
+    ApiError::not_found(format!(
+        "{node} keeps no log files: it writes its log to standard error, collect it there"
+    ))
+}

@@ -1,0 +1,226 @@
+//! List-objects: asks all targets, merges their answers into one page.
+
+use std::time::{Duration, Instant};
+
+use aistore_cluster::ClusterState;
+use aistore_core::bucket::Bucket;
+use aistore_core::error::ApiError;
+use aistore_core::list::{
+    FLAG_ARCH_DIR, FLAG_CACHED, FLAG_NAME_ONLY, FLAG_NAME_SIZE, ListMsg, ListPage, MAX_PAGE_SIZE,
+};
+use aistore_core::smap::Snode;
+use aistore_core::text::encode_query;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::Method;
+
+use super::Gateway;
+use super::merge::Merge;
+use crate::http::{Reply, Req, reply};
+use crate::intra::json_headers;
+
+/// Longest wait for one target's share of a page; clients give up after 20 s.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(15);
+/// Shortest listing id that clients may echo.
+const MIN_UUID_BYTES: usize = 9;
+/// Length of the ids given out.
+const UUID_BYTES: usize = 12;
+/// Flag: only objects absent from the cluster; meaningless without a remote backend.
+const FLAG_NOT_CACHED: u64 = 512;
+/// Flag: compare with the remote backend.
+const FLAG_DIFF: u64 = 4096;
+
+impl Gateway {
+    /// Answers one page.
+    pub(super) async fn list_objects(
+        &self,
+        req: &Req,
+        bucket: &Bucket,
+        message: ListMsg,
+    ) -> Result<Reply, ApiError> {
+        let began = Instant::now();
+        let page =
+            self.page(bucket, message).await.inspect_err(|_| self.ctx.metrics.list.failed())?;
+        let reply =
+            if req.wants_msgpack() { reply::msgpack(page.to_msgpack()) } else { req.json(&page) };
+        self.ctx.metrics.list.done(0, began.elapsed());
+        Ok(reply)
+    }
+
+    async fn page(&self, bucket: &Bucket, message: ListMsg) -> Result<ListPage, ApiError> {
+        let state = self.ctx.state();
+        super::props(&state, bucket)?;
+        let message = normalize(message)?;
+        let want = page_size(&message);
+        let after = message.continuation_token.as_str().max(&message.start_after);
+        let targets: Vec<&Snode> = state.smap.tmap.values().collect();
+        let mut merge = Merge::new(targets.len(), want, after);
+        loop {
+            let hungry = merge.hungry();
+            if hungry.is_empty() {
+                break;
+            }
+            let ask = merge.ask();
+            let fetches = hungry.into_iter().filter_map(|(lane, token)| {
+                let target = *targets.get(lane)?;
+                let message = ListMsg {
+                    continuation_token: token,
+                    start_after: String::new(),
+                    page_size: u64::try_from(ask).unwrap_or(u64::MAX),
+                    ..message.clone()
+                };
+                let state = &state;
+                Some(
+                    async move { (lane, target, self.scan(state, target, bucket, &message).await) },
+                )
+            });
+            for (lane, target, share) in join_all(fetches).await {
+                let share = share?;
+                if !merge.feed(lane, share.entries, &share.continuation_token) {
+                    return Err(ApiError::internal(format!(
+                        "{} does not get on with the listing of {bucket}",
+                        target.display()
+                    )));
+                }
+            }
+            merge.advance();
+        }
+        let (entries, continuation_token) = merge.finish();
+        Ok(ListPage { uuid: message.uuid, continuation_token, entries, flags: 0 })
+    }
+
+    /// One target's own names.
+    async fn scan(
+        &self,
+        state: &ClusterState,
+        target: &Snode,
+        bucket: &Bucket,
+        message: &ListMsg,
+    ) -> Result<ListPage, ApiError> {
+        let url = format!(
+            "{}/v1/scan/{}?provider={}&namespace={}&sv={}",
+            target.url(),
+            bucket.name,
+            bucket.provider,
+            encode_query(&bucket.namespace.to_string()),
+            state.version
+        );
+        let body = serde_json::to_vec(message)
+            .map_err(|err| ApiError::internal(format!("list request: {err}")))?;
+        let asked = self.ctx.intra.bytes(
+            Method::POST,
+            &url,
+            json_headers(),
+            Bytes::from(body),
+            SCAN_TIMEOUT,
+        );
+        let (_, answer) = asked.await.map_err(|err| incomplete(bucket, target, err))?;
+        ListPage::from_msgpack(&answer).map_err(|err| {
+            ApiError::internal(format!("listing of {bucket} at {}: {err}", target.display()))
+        })
+    }
+}
+
+/// A listing without one target's names would be a lie, so it fails and says which is missing.
+fn incomplete(bucket: &Bucket, target: &Snode, err: ApiError) -> ApiError {
+    if err.status == 404 {
+        return err;
+    }
+    let text = format!(
+        "cannot list \"{bucket}\" completely: {}: {}; restart that node or take it out of the cluster",
+        target.display(),
+        err.message
+    );
+    ApiError::new(err.status, &err.tcode, text)
+}
+
+fn page_size(message: &ListMsg) -> usize {
+    match usize::try_from(message.page_size).unwrap_or(usize::MAX) {
+        0 => MAX_PAGE_SIZE,
+        size => size.min(MAX_PAGE_SIZE),
+    }
+}
+
+/// Applies defaults and refuses what cannot be answered.
+fn normalize(mut message: ListMsg) -> Result<ListMsg, ApiError> {
+    if let Some(shorter) = message.prefix.strip_suffix('*') {
+        message.prefix = shorter.to_owned();
+    }
+    if message.prefix.split('/').any(|part| part == "." || part == "..")
+        || message.prefix.starts_with("~/")
+    {
+        return Err(ApiError::bad_request(format!(
+            "invalid prefix \"{}\": it must not start with \"~/\" nor have a '.' or '..' element",
+            message.prefix
+        )));
+    }
+    if message.uuid.is_empty() {
+        let letters = std::iter::repeat_with(fastrand::alphanumeric).take(UUID_BYTES - 1);
+        message.uuid = std::iter::once('l').chain(letters).collect();
+    } else if message.uuid.len() < MIN_UUID_BYTES {
+        return Err(ApiError::bad_request(format!(
+            "invalid listing id \"{}\": repeat the \"uuid\" of the previous page",
+            message.uuid
+        )));
+    }
+    if message.flags & (FLAG_NOT_CACHED | FLAG_DIFF) != 0 {
+        return Err(ApiError::bad_request(
+            "the listing flags \"not-cached\" and \"diff\" need a bucket with a remote backend",
+        ));
+    }
+    if message.flags & FLAG_ARCH_DIR != 0 {
+        return Err(ApiError::unsupported(
+            "listing the contents of archives is not supported by this version",
+        ));
+    }
+    match message.props.as_str() {
+        "" if message.flags & FLAG_CACHED != 0 => {
+            "name,size,checksum,atime".clone_into(&mut message.props);
+        }
+        "" => {
+            "name,size,cached".clone_into(&mut message.props);
+            message.flags |= FLAG_NAME_SIZE;
+        }
+        "name" => message.flags |= FLAG_NAME_ONLY,
+        "name,size" => message.flags |= FLAG_NAME_SIZE,
+        _ => {}
+    }
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(message: ListMsg) -> ListMsg {
+        normalize(message).unwrap()
+    }
+
+    #[test]
+    fn defaults_follow_props_and_flags() {
+        let message = normal(ListMsg { prefix: "a/*".into(), ..ListMsg::default() });
+        assert_eq!((message.prefix.as_str(), message.props.as_str()), ("a/", "name,size,cached"));
+        assert_eq!(message.flags, FLAG_NAME_SIZE);
+        assert!(message.uuid.len() >= MIN_UUID_BYTES);
+        assert_eq!(page_size(&message), MAX_PAGE_SIZE);
+        let cached = normal(ListMsg { flags: FLAG_CACHED, ..ListMsg::default() });
+        assert_eq!(cached.props, "name,size,checksum,atime");
+        let name =
+            normal(ListMsg { props: "name".into(), page_size: 1 << 40, ..ListMsg::default() });
+        assert_eq!((name.flags, page_size(&name)), (FLAG_NAME_ONLY, MAX_PAGE_SIZE));
+    }
+
+    #[test]
+    fn the_listing_id_stays_and_broken_ones_are_refused() {
+        let message = ListMsg { uuid: "lABCDEFGH".into(), ..ListMsg::default() };
+        assert_eq!(normal(message.clone()).uuid, message.uuid);
+        let err = normalize(ListMsg { uuid: "short".into(), ..ListMsg::default() }).unwrap_err();
+        assert!(err.status == 400 && err.message.contains("short"), "{err}");
+    }
+
+    #[test]
+    fn prefixes_with_dots_are_refused_by_name() {
+        let err = normalize(ListMsg { prefix: "a/../b".into(), ..ListMsg::default() }).unwrap_err();
+        assert!(err.status == 400 && err.message.contains("a/../b"), "{err}");
+    }
+}

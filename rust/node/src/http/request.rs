@@ -1,0 +1,137 @@
+//! One request as the handlers see it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aistore_core::bucket::{Bucket, Namespace, Provider};
+use aistore_core::error::ApiError;
+use aistore_core::wire::ActionMsg;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Query, Reply, reply};
+
+/// Largest body of a control request: a configuration or a batch of a million short names.
+pub const MAX_CONTROL_BODY_BYTES: usize = 64 << 20;
+/// Longest wait for the next piece of a control body; a silent client must not hold a connection.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request whose body has not been read yet.
+#[derive(Debug)]
+pub struct Req {
+    /// Method.
+    pub method: Method,
+    /// Path as sent, still percent-encoded.
+    pub raw_path: String,
+    /// Query.
+    pub query: Query,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body; see [`Req::read_body`].
+    pub body: Incoming,
+    /// Peer.
+    pub remote: SocketAddr,
+}
+
+impl Req {
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    ///
+    /// 413 above `limit` bytes, 408 when nothing arrives for [`BODY_IDLE_TIMEOUT`], 400 when the
+    /// client breaks off or the body is shorter than announced.
+    pub async fn read_body(&mut self, limit: usize) -> Result<Bytes, ApiError> {
+        read_all(&mut self.body, limit).await
+    }
+
+    /// Reads the body as JSON of type `T`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Req::read_body`], and 400 for malformed JSON.
+    pub async fn read_json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
+        let body = self.read_body(MAX_CONTROL_BODY_BYTES).await?;
+        serde_json::from_slice(&body).map_err(|err| {
+            ApiError::bad_request(format!("malformed JSON in the body of the request: {err}"))
+        })
+    }
+
+    /// Reads the body as an action message; `None` when there is no body.
+    ///
+    /// # Errors
+    ///
+    /// As [`Req::read_json`].
+    pub async fn read_action(&mut self) -> Result<Option<ActionMsg>, ApiError> {
+        let body = self.read_body(MAX_CONTROL_BODY_BYTES).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&body).map(Some).map_err(|err| {
+            ApiError::bad_request(format!(
+                "malformed action message, expected {{\"action\",\"name\",\"value\"}}: {err}"
+            ))
+        })
+    }
+
+    /// Builds the bucket that a path segment and the query name.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a bad name, namespace or provider.
+    pub fn bucket(&self, name: &str) -> Result<Bucket, ApiError> {
+        let bucket = Bucket {
+            name: name.to_owned(),
+            provider: Provider::parse(self.query.text("provider"))?,
+            namespace: Namespace::parse(self.query.text("namespace"))?,
+        };
+        bucket.validate()?;
+        Ok(bucket)
+    }
+
+    /// Value of a header; absent and non-text are alike.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether `Accept` names `application/msgpack`.
+    pub fn wants_msgpack(&self) -> bool {
+        self.header("accept").is_some_and(|accept| accept.contains(reply::MSGPACK))
+    }
+
+    /// A JSON reply, indented for browsers.
+    pub fn json(&self, value: &impl Serialize) -> Reply {
+        let browser = self.header("user-agent").is_some_and(|ua| ua.starts_with("Mozilla/5.0"));
+        if browser { reply::json_pretty(value) } else { reply::json(value) }
+    }
+}
+
+/// Collects a body of at most `limit` bytes.
+pub(crate) async fn read_all(body: &mut Incoming, limit: usize) -> Result<Bytes, ApiError> {
+    let mut whole = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(BODY_IDLE_TIMEOUT, body.frame()).await.map_err(|_| {
+            let idle = BODY_IDLE_TIMEOUT.as_secs();
+            ApiError::new(408, "", format!("no byte of the request's body came for {idle} s"))
+        })?;
+        let Some(frame) = frame else { break };
+        let frame = frame
+            .map_err(|err| ApiError::bad_request(format!("the request's body broke off: {err}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len().saturating_add(data.len()) > limit {
+            return Err(ApiError::new(
+                413,
+                "",
+                format!("the request's body is larger than {limit} bytes"),
+            ));
+        }
+        if whole.is_empty() && hyper::body::Body::is_end_stream(body) {
+            return Ok(data);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,222 @@
+//! Requests from node to node.
+
+use std::time::Duration;
+
+use aistore_core::error::{ApiError, ErrorBody};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::http::request::read_all;
+
+/// A peer that does not accept a connection in this time counts as down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Idle connections are dropped after this time; shorter than any server's own limit.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Idle connections kept per peer.
+const MAX_IDLE_PER_PEER: usize = 16;
+/// Largest answer read into memory: a page of 10,000 long names, or the whole cluster state.
+const MAX_ANSWER_BYTES: usize = 128 << 20;
+/// Longest error text taken from a peer.
+const MAX_ERROR_BYTES: usize = 64 << 10;
+
+/// Pooled HTTP client for peers; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Intra {
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Intra {
+    /// A client without open connections.
+    pub fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE_PER_PEER)
+            .build(connector);
+        Self { client }
+    }
+
+    /// Sends a request and waits for the head of the answer, whatever its status.
+    ///
+    /// `timeout` covers connecting, sending and waiting for the head, not the body.
+    ///
+    /// # Errors
+    ///
+    /// 500 naming the peer when it cannot be reached or does not answer in time.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<hyper::Response<Incoming>, ApiError> {
+        let uri: Uri = url
+            .parse()
+            .map_err(|err| ApiError::internal(format!("bad URL \"{url}\" of a node: {err}")))?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        match tokio::time::timeout(timeout, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(err)) => Err(ApiError::internal(format!(
+                "node at {} cannot be reached: {}",
+                origin(url),
+                causes(&err)
+            ))),
+            Err(_) => Err(ApiError::internal(format!(
+                "node at {} gave no answer within {:.1} s",
+                origin(url),
+                timeout.as_secs_f64()
+            ))),
+        }
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intra::send`]; an error answer of the peer keeps its status, class and text. `timeout`
+    /// covers the body too.
+    pub async fn bytes(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Bytes), ApiError> {
+        let whole = async {
+            let mut response = self.send(method, url, headers, body, timeout).await?;
+            let status = response.status();
+            if status.as_u16() >= 400 {
+                return Err(peer_error(url, &mut response).await);
+            }
+            Ok((status, read_answer(url, response.body_mut(), MAX_ANSWER_BYTES).await?))
+        };
+        tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
+            Err(ApiError::internal(format!(
+                "node at {} did not complete its answer within {:.1} s",
+                origin(url),
+                timeout.as_secs_f64()
+            )))
+        })
+    }
+
+    /// Sends JSON and reads JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intra::bytes`], and 500 when the answer is not of type `T`.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: &str,
+        value: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, ApiError> {
+        let body = serde_json::to_vec(value)
+            .map_err(|err| ApiError::internal(format!("request to {url}: {err}")))?;
+        let (_, answer) =
+            self.bytes(method, url, json_headers(), Bytes::from(body), timeout).await?;
+        serde_json::from_slice(&answer).map_err(|err| {
+            ApiError::internal(format!("malformed answer of the node at {}: {err}", origin(url)))
+        })
+    }
+}
+
+impl Default for Intra {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// `Content-Type: application/json`.
+pub fn json_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let json = http::HeaderValue::from_static("application/json");
+    headers.insert(http::header::CONTENT_TYPE, json);
+    headers
+}
+
+async fn read_answer(url: &str, body: &mut Incoming, limit: usize) -> Result<Bytes, ApiError> {
+    read_all(body, limit).await.map_err(|err| {
+        let origin = origin(url);
+        ApiError::internal(format!("answer of the node at {origin} is incomplete: {}", err.message))
+    })
+}
+
+/// Reads a peer's error answer; its status, class and text go on to the client.
+pub async fn peer_error(url: &str, response: &mut hyper::Response<Incoming>) -> ApiError {
+    let status = response.status().as_u16();
+    let text = read_answer(url, response.body_mut(), MAX_ERROR_BYTES).await.unwrap_or_default();
+    match serde_json::from_slice::<ErrorBody>(&text) {
+        Ok(body) => ApiError::new(status, &body.tcode, body.message),
+        Err(_) => ApiError::new(
+            status,
+            "",
+            format!(
+                "node at {} answered {status}: {}",
+                origin(url),
+                String::from_utf8_lossy(&text)
+            ),
+        ),
+    }
+}
+
+/// Scheme and authority of a URL: what tells a node from others.
+fn origin(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(start..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| start + at);
+    url.get(..end).unwrap_or(url)
+}
+
+/// The innermost reasons of a failure, outermost first; the outermost text alone says next to nothing.
+fn causes(err: &dyn std::error::Error) -> String {
+    let mut texts = Vec::new();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        texts.push(err.to_string());
+        cause = err.source();
+    }
+    if texts.is_empty() { err.to_string() } else { texts.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_named_by_its_origin() {
+        assert_eq!(origin("http://h:1/v1/x?y=http://z/"), "http://h:1");
+        assert_eq!(origin("http://h:1"), "http://h:1");
+        assert_eq!(origin("nonsense"), "nonsense");
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_node_is_named_with_the_reason() {
+        let intra = Intra::new();
+        let sent = intra.send(
+            Method::GET,
+            "http://127.0.0.1:1/v1/health",
+            HeaderMap::new(),
+            Bytes::new(),
+            Duration::from_secs(5),
+        );
+        let err = sent.await.unwrap_err();
+        assert_eq!(err.status, 500);
+        assert!(err.message.contains("http://127.0.0.1:1 cannot be reached"), "{err}");
+        assert!(err.message.contains("refused"), "{err}");
+    }
+}

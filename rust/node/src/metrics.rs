@@ -1,0 +1,241 @@
+//! Counters and latencies of one node, for Prometheus and for the protocol's `tracker`.
+//!
+//! One set of atomics serves both: a number must not differ between two ways of asking for it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+type Count = Counter<u64, AtomicU64>;
+type Level = Gauge<i64, std::sync::atomic::AtomicI64>;
+
+/// Latency buckets: 100 µs doubling up to about 26 s.
+const LATENCY_BUCKETS: u16 = 19;
+
+/// One kind of request: how many, how many failed, how long, how much.
+#[derive(Debug)]
+pub struct Op {
+    /// Requests that succeeded.
+    pub count: Count,
+    /// Requests that failed.
+    pub errors: Count,
+    /// Payload bytes moved.
+    pub bytes: Count,
+    /// Nanoseconds spent in requests that succeeded.
+    pub nanoseconds: Count,
+    /// Seconds per request that succeeded.
+    pub latency: Histogram,
+}
+
+impl Op {
+    fn new() -> Self {
+        Self {
+            count: Count::default(),
+            errors: Count::default(),
+            bytes: Count::default(),
+            nanoseconds: Count::default(),
+            latency: Histogram::new(exponential_buckets(1e-4, 2.0, LATENCY_BUCKETS)),
+        }
+    }
+
+    /// Counts a success of `bytes` payload bytes.
+    pub fn done(&self, bytes: u64, took: Duration) {
+        self.count.inc();
+        self.bytes.inc_by(bytes);
+        self.nanoseconds.inc_by(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.latency.observe(took.as_secs_f64());
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self) {
+        self.errors.inc();
+    }
+
+    fn register(&self, registry: &mut Registry, name: &str, what: &str) {
+        registry.register(name, format!("{what} that succeeded"), self.count.clone());
+        registry.register(
+            format!("{name}_errors"),
+            format!("{what} that failed"),
+            self.errors.clone(),
+        );
+        registry.register_with_unit(
+            format!("{name}_payload"),
+            format!("Payload moved by {what}"),
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+        registry.register_with_unit(
+            format!("{name}_duration"),
+            format!("Time per request: {what}"),
+            Unit::Seconds,
+            self.latency.clone(),
+        );
+    }
+
+    fn track(&self, into: &mut BTreeMap<String, u64>, root: &str) {
+        let mut put = |key: String, value: u64| {
+            if value != 0 {
+                into.insert(key, value);
+            }
+        };
+        put(format!("{root}.n"), self.count.get());
+        put(format!("err.{root}.n"), self.errors.get());
+        put(format!("{root}.size"), self.bytes.get());
+        put(format!("{root}.ns.total"), self.nanoseconds.get());
+    }
+}
+
+/// All numbers of one node.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Object GET.
+    pub get: Op,
+    /// Object PUT.
+    pub put: Op,
+    /// Object HEAD.
+    pub head: Op,
+    /// Object DELETE.
+    pub delete: Op,
+    /// List pages.
+    pub list: Op,
+    /// Batches assembled; bytes are those of the archives.
+    pub batch: Op,
+    /// Whole objects delivered in batches.
+    pub batch_objects: Op,
+    /// Files out of shards delivered in batches.
+    pub batch_files: Op,
+    /// Uploads refused for their checksum.
+    pub bad_checksums: Count,
+    /// Redirects sent.
+    pub redirects: Count,
+    /// Open connections.
+    pub connections: Level,
+}
+
+impl Metrics {
+    /// A fresh set, all zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("ais"),
+            get: Op::new(),
+            put: Op::new(),
+            head: Op::new(),
+            delete: Op::new(),
+            list: Op::new(),
+            batch: Op::new(),
+            batch_objects: Op::new(),
+            batch_files: Op::new(),
+            bad_checksums: Count::default(),
+            redirects: Count::default(),
+            connections: Level::default(),
+        };
+        let mut registry = std::mem::take(&mut metrics.registry);
+        for (op, name, what) in metrics.ops() {
+            op.register(&mut registry, name, what);
+        }
+        let registry_ref = &mut registry;
+        registry_ref.register(
+            "put_bad_checksums",
+            "Uploads refused because payload and checksum disagree",
+            metrics.bad_checksums.clone(),
+        );
+        registry_ref.register(
+            "redirects",
+            "Requests answered with the address of the owner",
+            metrics.redirects.clone(),
+        );
+        registry_ref.register("connections", "Open connections", metrics.connections.clone());
+        metrics.registry = registry;
+        metrics
+    }
+
+    fn ops(&self) -> [(&Op, &'static str, &'static str); 8] {
+        [
+            (&self.get, "get", "Object GETs"),
+            (&self.put, "put", "Object PUTs"),
+            (&self.head, "head", "Object HEADs"),
+            (&self.delete, "delete", "Object DELETEs"),
+            (&self.list, "list", "List pages"),
+            (&self.batch, "getbatch", "Batches"),
+            (&self.batch_objects, "getbatch_objects", "Objects in batches"),
+            (&self.batch_files, "getbatch_files", "Files in batches"),
+        ]
+    }
+
+    /// Text exposition.
+    pub fn exposition(&self) -> String {
+        let mut out = String::new();
+        // Writing into a String cannot fail; what is there is worth sending in any case.
+        let _ = encode(&mut out, &self.registry);
+        out
+    }
+
+    /// The protocol's cumulative numbers; zeros are left out.
+    pub fn tracker(&self, uptime: Duration) -> BTreeMap<String, u64> {
+        let mut out = BTreeMap::new();
+        let roots =
+            ["get", "put", "head", "del", "lst", "getbatch", "getbatch.obj", "getbatch.file"];
+        for ((op, _, _), root) in self.ops().iter().zip(roots) {
+            op.track(&mut out, root);
+        }
+        if self.bad_checksums.get() != 0 {
+            out.insert("err.put.cksum.n".into(), self.bad_checksums.get());
+        }
+        let up = u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX);
+        out.insert("up.ns.time".into(), up);
+        out
+    }
+
+    /// Kind of each name that [`Metrics::tracker`] may hold.
+    pub fn kinds() -> BTreeMap<String, &'static str> {
+        let roots =
+            ["get", "put", "head", "del", "lst", "getbatch", "getbatch.obj", "getbatch.file"];
+        let mut out = BTreeMap::new();
+        for root in roots {
+            out.insert(format!("{root}.n"), "counter");
+            out.insert(format!("err.{root}.n"), "counter");
+            out.insert(format!("{root}.size"), "size");
+            out.insert(format!("{root}.ns.total"), "total");
+        }
+        out.insert("err.put.cksum.n".into(), "counter");
+        out.insert("up.ns.time".into(), "special");
+        out
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_and_tracker_tell_the_same_numbers() {
+        let metrics = Metrics::new();
+        metrics.get.done(10_240, Duration::from_millis(3));
+        metrics.get.done(0, Duration::from_millis(1));
+        metrics.put.failed();
+        let text = metrics.exposition();
+        assert!(text.contains("ais_get_total 2"), "{text}");
+        assert!(text.contains("ais_get_payload_bytes_total 10240"), "{text}");
+        assert!(text.contains("ais_get_duration_seconds_count 2"), "{text}");
+        let tracker = metrics.tracker(Duration::from_secs(1));
+        assert_eq!(tracker["get.n"], 2);
+        assert_eq!(tracker["get.size"], 10_240);
+        assert_eq!(tracker["get.ns.total"], 4_000_000);
+        assert_eq!(tracker["err.put.n"], 1);
+        assert!(!tracker.contains_key("head.n"));
+        assert!(tracker.keys().all(|name| Metrics::kinds().contains_key(name)));
+    }
+}

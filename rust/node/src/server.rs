@@ -1,0 +1,102 @@
+//! Connections: accepting, bounding, serving and draining them.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::node::Node;
+
+/// Connections served at once by one listener; further ones wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 8192;
+/// Time for a request's head to arrive, and for a kept connection to be used again.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
+/// Time that a client may leave sent bytes unacknowledged, or its window shut, before the connection
+/// is given up. Generous, because a loader that pauses for a validation run is no enemy.
+const STALL_TIMEOUT: Duration = Duration::from_mins(5);
+/// Pause after a failed accept: out of descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts and serves until the node stops. Returns at once; connections outlive the call.
+pub(crate) fn serve(node: Arc<Node>, listener: TcpListener) {
+    let tasks = node.ctx().tasks.clone();
+    tasks.clone().spawn_until_stop(async move {
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok(permit) = permits.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, remote)) => {
+                    let connection = connection(node.clone(), stream, remote, permit);
+                    tasks.spawn(connection);
+                }
+                Err(err) => {
+                    tracing::warn!(error = %err, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    });
+}
+
+async fn connection(
+    node: Arc<Node>,
+    stream: TcpStream,
+    remote: SocketAddr,
+    _permit: OwnedSemaphorePermit,
+) {
+    // Small answers must not wait for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let stall = u32::try_from(STALL_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+    // The kernel counts while hyper waits for room to write, so no timer runs per request.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, stall);
+    let open = &node.ctx().metrics.connections;
+    open.inc();
+    let service =
+        service_fn(|request| async { Ok::<_, Infallible>(node.answer(request, remote).await) });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).writev(true);
+    let served = builder.serve_connection(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    let stop = node.ctx().tasks.stop();
+    let result = tokio::select! {
+        result = served.as_mut() => result,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(err) = result {
+        // Clients hang up whenever they like; worth a line only to someone who looks for it.
+        tracing::debug!(%remote, error = %err, "connection ended early");
+    }
+    open.dec();
+}
+
+/// Binds `address`; an error names the address and the remedy.
+///
+/// # Errors
+///
+/// Text for the operator.
+pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener, String> {
+    let listener = std::net::TcpListener::bind(address).map_err(|err| match err.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "address {address} is in use by another process: stop it, or choose another with --listen HOST:PORT (port 0 takes any free one)"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "no permission to listen on {address}: choose a port above 1023 with --listen HOST:PORT"
+        ),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "{address} is not an address of this machine: choose another with --listen HOST:PORT"
+        ),
+        _ => format!("cannot listen on {address}: {err}"),
+    })?;
+    listener.set_nonblocking(true).map_err(|err| format!("listener {address}: {err}"))?;
+    Ok(listener)
+}

@@ -1,0 +1,228 @@
+//! What a node tells about itself: state, capacity, statistics, configuration.
+
+use std::sync::Arc;
+
+use aistore_core::AIS_VERSION;
+use aistore_core::smap::{FLAG_DECOMMISSION, FLAG_MAINTENANCE};
+use aistore_store::{MountpathUsage, Store};
+use serde_json::{Map, Value, json};
+
+use crate::context::NodeContext;
+use crate::sysinfo;
+
+/// State flag: the cluster has started.
+const CLUSTER_STARTED: u64 = 2;
+/// State flag: this node has started.
+const NODE_STARTED: u64 = 4;
+/// State flag: this node is in maintenance.
+const IN_MAINTENANCE: u64 = 1024;
+
+/// Versions that this node has seen, and its state flags (6 = healthy).
+pub(crate) fn node_state(ctx: &NodeContext) -> Value {
+    let state = ctx.state();
+    let primary = &state.smap.proxy_si;
+    let uuid = state.uuid();
+    let mut flags = 0;
+    if state.is_bootstrapped() {
+        flags |= CLUSTER_STARTED;
+    }
+    if ctx.is_ready() {
+        flags |= NODE_STARTED;
+    }
+    let member = state.smap.node(&ctx.snode.daemon_id);
+    if member.is_some_and(|node| node.flags & (FLAG_MAINTENANCE | FLAG_DECOMMISSION) != 0) {
+        flags |= IN_MAINTENANCE;
+    }
+    json!({
+        "smap": {
+            "Primary": {
+                "pub_url": primary.public_net.direct_url,
+                "control_url": primary.intra_control_net.direct_url,
+                "id": primary.daemon_id,
+            },
+            "uuid": uuid,
+            "version": state.smap.version.to_string(),
+        },
+        "bmd": {"uuid": uuid, "version": state.bmd.version.to_string()},
+        "rmd": {"version": "0"},
+        "config": {"version": state.config.config_version.to_string()},
+        "etlmd": {"version": "0"},
+        "flags": flags,
+    })
+}
+
+/// Full status record.
+pub(crate) fn node_status(ctx: &NodeContext, capacity: &Value) -> Value {
+    let state = ctx.state();
+    let member = state.smap.node(&ctx.snode.daemon_id);
+    let flags = member.map_or(0, |node| node.flags);
+    let status = if flags & FLAG_DECOMMISSION != 0 {
+        "decommission"
+    } else if flags & FLAG_MAINTENANCE != 0 {
+        "maintenance"
+    } else {
+        ""
+    };
+    json!({
+        "status": status,
+        "deployment": std::env::consts::OS,
+        "ais_version": AIS_VERSION,
+        "build_time": "",
+        "k8s_pod_name": "",
+        "snode": member.unwrap_or(&ctx.snode),
+        "tracker": ctx.metrics.tracker(ctx.started.elapsed()),
+        "capacity": capacity,
+        "cluster": node_state(ctx),
+        "sys_info": sysinfo::read(),
+        "smap_version": state.smap.version.to_string(),
+    })
+}
+
+/// Statistics record: part of the status.
+pub(crate) fn node_stats(ctx: &NodeContext, capacity: &Value) -> Value {
+    let state = ctx.state();
+    json!({
+        "snode": state.smap.node(&ctx.snode.daemon_id).unwrap_or(&ctx.snode),
+        "tracker": ctx.metrics.tracker(ctx.started.elapsed()),
+        "capacity": capacity,
+    })
+}
+
+/// Capacity record of a target's mountpaths; of nothing for a gateway.
+///
+/// Asks the file systems, which may block: off the async workers.
+pub(crate) async fn capacity(store: Option<&Arc<Store>>) -> Value {
+    let Some(store) = store.cloned() else { return capacity_of(None) };
+    let usage = tokio::task::spawn_blocking(move || store.usage()).await;
+    capacity_of(Some(&usage.unwrap_or_default()))
+}
+
+/// Capacity record from what the file systems say.
+pub(crate) fn capacity_of(usage: Option<&[MountpathUsage]>) -> Value {
+    let mut mountpaths = Map::new();
+    let mut seen = Vec::new();
+    let (mut used, mut avail) = (0_u64, 0_u64);
+    let mut percents = Vec::new();
+    for entry in usage.unwrap_or_default() {
+        // Two mountpaths on one file system share its space: count it once.
+        if !seen.contains(&entry.fs_id) {
+            seen.push(entry.fs_id);
+            used = used.saturating_add(entry.used);
+            avail = avail.saturating_add(entry.avail);
+        }
+        let pct = whole_percent(entry.used, entry.used.saturating_add(entry.avail));
+        percents.push(pct);
+        let (a, b) = entry.fs_id;
+        mountpaths.insert(
+            entry.path.display().to_string(),
+            json!({
+                "mountpath_label": "",
+                "fs": {"Fs": entry.fs, "FsType": entry.fs_type, "FsID": format!("{a},{b}")},
+                "disks": [disk_name(&entry.fs)],
+                "used": entry.used.to_string(),
+                "avail": entry.avail.to_string(),
+                "pct_used": pct,
+            }),
+        );
+    }
+    let count = i64::try_from(percents.len()).unwrap_or(i64::MAX).max(1);
+    json!({
+        "mountpaths": usage.map(|_| mountpaths),
+        "cs_err": "",
+        "total_used": used.to_string(),
+        "total_avail": avail.to_string(),
+        "pct_max": percents.iter().max().copied().unwrap_or(0),
+        "pct_avg": percents.iter().sum::<i64>() / count,
+        "pct_min": percents.iter().min().copied().unwrap_or(0),
+    })
+}
+
+/// Name of the disk behind a mount source: `/dev/sda1` is `sda1`.
+pub(crate) fn disk_name(fs: &str) -> &str {
+    fs.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(fs)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a percentage")]
+fn whole_percent(part: u64, whole: u64) -> i64 {
+    sysinfo::percent(part, whole).round() as i64
+}
+
+/// Processor and memory of this node; with file-system totals for a target.
+pub(crate) fn system(capacity: Option<&Value>) -> Value {
+    let mut record = sysinfo::read();
+    let number = |key: &str| {
+        let text = capacity.and_then(|value| value.get(key)).and_then(Value::as_str);
+        text.and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0)
+    };
+    if capacity.is_some()
+        && let Some(fields) = record.as_object_mut()
+    {
+        let (used, avail) = (number("total_used"), number("total_avail"));
+        let total = used.saturating_add(avail);
+        fields.insert("fs_used".into(), used.to_string().into());
+        fields.insert("fs_capacity".into(), total.to_string().into());
+        fields.insert("pct_fs_used".into(), sysinfo::percent(used, total).into());
+    }
+    record
+}
+
+/// The cluster's configuration and this node's own keys, in one object.
+pub(crate) fn node_config(ctx: &NodeContext, store: Option<&Arc<Store>>) -> Value {
+    let state = ctx.state();
+    let mut config = serde_json::to_value(&state.config).unwrap_or_default();
+    if let Some(fields) = config.as_object_mut() {
+        let net = &ctx.snode.public_net;
+        let paths = store.map(|store| store.usage()).unwrap_or_default();
+        let fspaths: Map<String, Value> = paths
+            .iter()
+            .map(|entry| (entry.path.display().to_string(), Value::String(String::new())))
+            .collect();
+        fields.insert("confdir".into(), ctx.data_dir.display().to_string().into());
+        fields.insert("log_dir".into(), "".into());
+        fields.insert("fspaths".into(), fspaths.into());
+        fields.insert("test_fspaths".into(), json!({"root": "", "count": 0, "instance": 0}));
+        fields.insert(
+            "host_net".into(),
+            json!({
+                "hostname": net.node_ip_addr,
+                "hostname_intra_control": "",
+                "hostname_intra_data": "",
+                "port": net.daemon_port,
+                "port_intra_control": "0",
+                "port_intra_data": "0",
+            }),
+        );
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountpaths_on_one_file_system_count_once() {
+        let usage = |path: &str, id| MountpathUsage {
+            path: path.into(),
+            fs: "/dev/sda1".into(),
+            fs_type: "ext4".into(),
+            fs_id: (id, 0),
+            used: 30,
+            avail: 70,
+            total: 100,
+        };
+        let record = capacity_of(Some(&[usage("/a", 1), usage("/b", 1), usage("/c", 2)]));
+        assert_eq!(record["total_used"], "60");
+        assert_eq!(record["total_avail"], "140");
+        assert_eq!(record["pct_avg"], 30);
+        assert_eq!(record["mountpaths"]["/b"]["disks"][0], "sda1");
+        assert_eq!(record["mountpaths"]["/b"]["fs"]["FsID"], "1,0");
+    }
+
+    #[test]
+    fn a_gateway_has_no_mountpaths() {
+        let record = capacity_of(None);
+        assert!(record["mountpaths"].is_null());
+        assert_eq!(record["total_used"], "0");
+    }
+}

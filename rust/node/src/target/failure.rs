@@ -1,0 +1,36 @@
+//! Failures of the store as a client sees them.
+
+use aistore_core::error::ApiError;
+use aistore_store::StoreError;
+use tokio::task::JoinError;
+
+/// Turns a store failure into an answer; `cname` names the object.
+///
+/// The statuses that clients retry (429, 502, 503, 504) are not among them: a full or failing disk does
+/// not heal within a retry.
+pub(crate) fn store_failure(err: &StoreError, cname: &str) -> ApiError {
+    match err {
+        StoreError::Checksum { kind, expected, computed } => {
+            ApiError::bad_checksum(kind.as_str(), expected, computed, cname)
+        }
+        StoreError::NoSpace { .. } => ApiError::out_of_space(format!("{cname}: {err}")),
+        StoreError::Invalid(_) => ApiError::bad_request(format!("{cname}: {err}")),
+        StoreError::Closed => ApiError::unavailable(format!("{cname}: the node is shutting down")),
+        _ => {
+            tracing::error!(object = cname, error = %err, "storage failure");
+            ApiError::internal(format!("{cname}: {err}"))
+        }
+    }
+}
+
+/// A read of stored bytes failed.
+pub(crate) fn read_failure(err: &std::io::Error, cname: &str) -> ApiError {
+    tracing::error!(object = cname, error = %err, "read failure");
+    ApiError::internal(format!("{cname}: cannot read the stored object: {err}"))
+}
+
+/// A blocking task did not come back: it panicked, or the node shuts down.
+pub(crate) fn lost_task(err: &JoinError) -> ApiError {
+    tracing::error!(error = %err, "blocking task lost");
+    ApiError::internal("the node could not finish the request; see its log")
+}

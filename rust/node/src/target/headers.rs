@@ -1,0 +1,249 @@
+//! Object metadata as response headers.
+
+use aistore_core::bucket::Bucket;
+use aistore_core::checksum::ChecksumType;
+use aistore_core::headers;
+use aistore_store::ObjectMeta;
+use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
+
+use super::date::http_date;
+
+/// Custom key that holds a backend's entity tag, unquoted.
+const CUSTOM_ETAG: &str = "ETag";
+/// Custom key that holds a backend's modification time.
+const CUSTOM_LAST_MODIFIED: &str = "Last-Modified";
+/// Copies of an object: one, until mirroring exists.
+const COPIES: &str = "1";
+
+/// Adds a header; a value that no header can carry is left out.
+pub(crate) fn add(map: &mut HeaderMap, name: &'static str, value: &str) {
+    // Bytes, not `from_str`: values may hold UTF-8.
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+        map.append(HeaderName::from_static(name), value);
+    }
+}
+
+pub(crate) fn add_length(map: &mut HeaderMap, bytes: u64) {
+    map.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+}
+
+pub(crate) fn add_checksum(map: &mut HeaderMap, meta: &ObjectMeta) {
+    if meta.checksum_type != ChecksumType::None && !meta.checksum.is_empty() {
+        add(map, headers::CHECKSUM_TYPE, meta.checksum_type.as_str());
+        add(map, headers::CHECKSUM_VALUE, &meta.checksum);
+    }
+}
+
+pub(crate) fn add_atime(map: &mut HeaderMap, meta: &ObjectMeta) {
+    if meta.atime_ns != 0 {
+        map.insert(HeaderName::from_static(headers::ATIME), HeaderValue::from(meta.atime_ns));
+    }
+}
+
+pub(crate) fn add_version(map: &mut HeaderMap, meta: &ObjectMeta) {
+    if meta.version != 0 {
+        map.insert(HeaderName::from_static(headers::VERSION), HeaderValue::from(meta.version));
+    }
+}
+
+pub(crate) fn add_custom(map: &mut HeaderMap, meta: &ObjectMeta) {
+    for (key, value) in &meta.custom {
+        add(map, headers::CUSTOM_MD, &format!("{key}={value}"));
+    }
+}
+
+/// The headers of GET and PUT answers; length and content type are the caller's.
+pub(crate) fn add_object(map: &mut HeaderMap, meta: &ObjectMeta) {
+    add_checksum(map, meta);
+    add_atime(map, meta);
+    add_version(map, meta);
+    add_custom(map, meta);
+    if let Some(tag) = meta.custom.get(CUSTOM_ETAG)
+        && let Ok(tag) = HeaderValue::from_bytes(tag.as_bytes())
+    {
+        map.insert(ETAG, tag);
+    }
+}
+
+/// `Last-Modified`: what the backend said, else when the object was put.
+fn add_last_modified(map: &mut HeaderMap, meta: &ObjectMeta) {
+    let known = meta.custom.get(CUSTOM_LAST_MODIFIED).cloned();
+    let date = known.unwrap_or_else(|| http_date(meta.mtime_ns));
+    if let Ok(date) = HeaderValue::from_bytes(date.as_bytes()) {
+        map.insert(LAST_MODIFIED, date);
+    }
+}
+
+/// The entity tag: the backend's, the MD5 that the object has anyway, or one made of checksum and time.
+fn entity_tag(meta: &ObjectMeta) -> Option<String> {
+    if let Some(tag) = meta.custom.get(CUSTOM_ETAG) {
+        return Some(tag.clone());
+    }
+    match meta.checksum_type {
+        ChecksumType::None => None,
+        ChecksumType::Md5 => Some(meta.checksum.clone()),
+        _ => Some(format!("v1-{}-{}", meta.checksum, base36(meta.mtime_ns))),
+    }
+}
+
+fn base36(mut value: u64) -> String {
+    let mut digits = Vec::new();
+    loop {
+        let digit = u32::try_from(value % 36).unwrap_or_default();
+        digits.push(char::from_digit(digit, 36).unwrap_or('0'));
+        value /= 36;
+        if value == 0 {
+            return digits.iter().rev().collect();
+        }
+    }
+}
+
+/// One name in the `props` query of a HEAD request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prop {
+    /// `name` and `size`: nothing beyond what is always there; `ec` and `chunked`: nothing here yet.
+    Implied,
+    Checksum,
+    Atime,
+    Version,
+    Custom,
+    LastModified,
+    Etag,
+    Location,
+    Copies,
+}
+
+impl Prop {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "name" | "size" | "ec" | "chunked" => Self::Implied,
+            "checksum" => Self::Checksum,
+            "atime" => Self::Atime,
+            "version" => Self::Version,
+            "custom" => Self::Custom,
+            "last-modified" => Self::LastModified,
+            "etag" => Self::Etag,
+            "location" => Self::Location,
+            "copies" => Self::Copies,
+            _ => return None,
+        })
+    }
+
+    /// Adds the headers of this property. `place` is where the object lies: its location text and its
+    /// mountpath.
+    pub(crate) fn add(self, map: &mut HeaderMap, meta: &ObjectMeta, place: (&str, &str)) {
+        match self {
+            Self::Implied => {}
+            Self::Checksum => add_checksum(map, meta),
+            Self::Atime => add_atime(map, meta),
+            Self::Version => add_version(map, meta),
+            Self::Custom => add_custom(map, meta),
+            Self::LastModified => add_last_modified(map, meta),
+            Self::Etag => {
+                let quoted = entity_tag(meta).map(|tag| format!("\"{tag}\""));
+                if let Some(Ok(tag)) = quoted.map(|tag| HeaderValue::from_bytes(tag.as_bytes())) {
+                    map.insert(ETAG, tag);
+                }
+            }
+            Self::Location => add(map, headers::LOCATION, place.0),
+            Self::Copies => {
+                add(map, headers::MIRROR_COPIES, COPIES);
+                add(map, headers::MIRROR_PATHS, place.1);
+            }
+        }
+    }
+}
+
+/// The answer to a HEAD without `props`, for clients of older versions: everything at once.
+pub(crate) fn add_head_v1(
+    map: &mut HeaderMap,
+    meta: &ObjectMeta,
+    bucket: &Bucket,
+    name: &str,
+    place: (&str, &str),
+) {
+    add_object(map, meta);
+    if meta.size > 0 {
+        add_length(map, meta.size);
+    }
+    add(map, headers::PRESENT, "true");
+    add(map, "ais-name", name);
+    add(map, "ais-bucket-name", &bucket.name);
+    add(map, "ais-bucket-provider", bucket.provider.as_str());
+    for (header, value) in [
+        ("ais-bucket-namespace-uuid", &bucket.namespace.uuid),
+        ("ais-bucket-namespace-name", &bucket.namespace.name),
+    ] {
+        if !value.is_empty() {
+            add(map, header, value);
+        }
+    }
+    add(map, headers::LOCATION, place.0);
+    add(map, headers::MIRROR_COPIES, COPIES);
+    // Go prints lists in brackets, and the readers of this form expect it.
+    add(map, headers::MIRROR_PATHS, &format!("[{}]", place.1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> ObjectMeta {
+        let custom = [("a".to_owned(), "1".to_owned()), ("ü".to_owned(), "日".to_owned())];
+        ObjectMeta {
+            size: 3,
+            checksum_type: ChecksumType::Xxhash2,
+            checksum: "44bc2cf5ad770999".into(),
+            atime_ns: 5,
+            mtime_ns: 1_747_233_022_000_000_000,
+            version: 2,
+            custom: custom.into(),
+            ..ObjectMeta::default()
+        }
+    }
+
+    #[test]
+    fn get_headers_hold_what_clients_read() {
+        let mut map = HeaderMap::new();
+        add_object(&mut map, &meta());
+        assert_eq!(map["ais-checksum-type"], "xxhash2");
+        assert_eq!(map["ais-checksum-value"], "44bc2cf5ad770999");
+        assert_eq!(
+            (&map["ais-atime"], &map["ais-version"]),
+            (&"5".parse().unwrap(), &"2".parse().unwrap())
+        );
+        let custom: Vec<_> =
+            map.get_all("ais-custom-md").iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(custom, [b"a=1".as_slice(), "ü=日".as_bytes()]);
+        assert!(!map.contains_key("etag"));
+    }
+
+    #[test]
+    fn absent_properties_give_no_headers() {
+        let mut map = HeaderMap::new();
+        add_object(&mut map, &ObjectMeta::default());
+        assert!(map.is_empty(), "{map:?}");
+    }
+
+    #[test]
+    fn head_properties_are_spelt_as_the_protocol_has_them() {
+        let mut map = HeaderMap::new();
+        for name in ["etag", "last-modified", "location", "copies", "ec", "size"] {
+            Prop::parse(name).unwrap().add(&mut map, &meta(), ("t[x]:mp[/m, sda]", "/m"));
+        }
+        assert_eq!(map["last-modified"], "Wed, 14 May 2025 14:30:22 GMT");
+        assert_eq!(
+            map["etag"],
+            "\"v1-44bc2cf5ad770999-d9ufkrxx5ybk\""
+                .replace("d9ufkrxx5ybk", &base36(meta().mtime_ns))
+        );
+        assert_eq!(map["ais-location"], "t[x]:mp[/m, sda]");
+        assert_eq!(
+            (&map["ais-mirror-copies"], &map["ais-mirror-paths"]),
+            (&"1".parse().unwrap(), &"/m".parse().unwrap())
+        );
+        assert_eq!(map.len(), 5);
+        assert_eq!(Prop::parse("cached"), None);
+        assert_eq!((base36(0), base36(35), base36(36)), ("0".into(), "z".into(), "10".into()));
+    }
+}

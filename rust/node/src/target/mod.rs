@@ -1,0 +1,188 @@
+//! Target side: objects, scans and batches over this node's own store.
+//!
+//! Split by verb. What the verbs share: `place` finds the bucket and checks that this node is the one
+//! to ask, `objects` is the store behind its caches, `read` sends bytes.
+
+mod archive;
+mod buffers;
+mod date;
+mod delete;
+mod failure;
+mod frames;
+mod get;
+mod head;
+mod headers;
+mod members;
+mod moss;
+mod objects;
+mod place;
+mod put;
+mod read;
+mod readers;
+mod scan;
+mod upload;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use aistore_cluster::ClusterState;
+use aistore_core::error::ApiError;
+use aistore_core::text::decode_path;
+use aistore_store::Store;
+use http::Method;
+use tokio::sync::{Semaphore, watch};
+
+use crate::context::NodeContext;
+use crate::http::drain::discard;
+use crate::http::reply::{self, ErrorContext};
+use crate::http::{Reply, Req, path};
+use objects::Objects;
+
+/// A storage node's request handlers.
+pub struct Target {
+    ctx: Arc<NodeContext>,
+    objects: Arc<Objects>,
+    /// Admission of batches.
+    batches: Arc<Semaphore>,
+    /// Admission of requests for frames.
+    frame_requests: Arc<Semaphore>,
+    /// Mountpaths with the names of their disks, in the order of the configuration; filled on first use.
+    disks: OnceLock<Vec<Disk>>,
+}
+
+struct Disk {
+    path: String,
+    device: String,
+}
+
+impl Target {
+    /// Serves `store` as the node of `ctx`.
+    #[expect(clippy::unused_async, reason = "start-up work that waits comes here")]
+    pub async fn new(ctx: Arc<NodeContext>, store: Arc<Store>) -> Arc<Self> {
+        let objects = Arc::new(Objects::new(store));
+        ctx.tasks.spawn_until_stop(forget_destroyed(ctx.state.clone(), Arc::clone(&objects)));
+        Arc::new(Self {
+            ctx,
+            objects,
+            batches: Arc::new(Semaphore::new(moss::MAX_PENDING)),
+            frame_requests: Arc::new(Semaphore::new(frames::MAX_PENDING)),
+            disks: OnceLock::new(),
+        })
+    }
+
+    /// Serves every path of a target but health, daemon and metrics.
+    ///
+    /// # Errors
+    ///
+    /// As the protocol has them for each verb; 400 for an unknown path.
+    pub async fn handle(self: &Arc<Self>, req: Req) -> Result<Reply, ApiError> {
+        let path = path::decode(&req.raw_path)?;
+        // Leading slashes do not count; all that follows the bucket is the object's name, `//` included.
+        let mut parts = path.trim_start_matches('/').splitn(4, '/');
+        let mut part = || parts.next().unwrap_or_default();
+        match (part(), part(), part(), part()) {
+            ("v1", "objects", bucket, object) => self.object(req, bucket, object).await,
+            ("v1", "scan", bucket, "") => match req.method {
+                Method::POST => self.scan(req, bucket).await,
+                _ => Ok(reply::method_not_allowed("POST")),
+            },
+            ("v1", "frames", "", "") => match req.method {
+                Method::POST => self.frames(req).await,
+                _ => Ok(reply::method_not_allowed("POST")),
+            },
+            ("v1", "ml", "moss", rest) => match req.method {
+                Method::GET => self.moss(req, rest).await,
+                _ => Ok(reply::method_not_allowed("GET")),
+            },
+            _ => Err(ApiError::bad_request(format!("unknown path \"{path}\" on a target"))),
+        }
+    }
+
+    async fn object(
+        self: &Arc<Self>,
+        mut req: Req,
+        bucket: &str,
+        object: &str,
+    ) -> Result<Reply, ApiError> {
+        if bucket.is_empty() || object.is_empty() {
+            return Err(ApiError::bad_request(format!(
+                "path \"{}\" must name a bucket and an object: /v1/objects/BUCKET/OBJECT",
+                req.raw_path
+            )));
+        }
+        match req.method {
+            Method::GET => self.get(&req, bucket, object).await,
+            Method::HEAD => self.head(&req, bucket, object).await,
+            Method::PUT => {
+                let done = self.put(&mut req, bucket, object).await;
+                if done.is_err() {
+                    discard(&self.ctx.tasks, &req.headers, req.body);
+                }
+                done
+            }
+            Method::DELETE => self.delete(&mut req, bucket, object).await,
+            Method::POST => self.post_object(&mut req).await,
+            Method::PATCH => Err(ApiError::unsupported(
+                "changing the custom metadata of an object is not supported yet: PUT it again with Ais-Custom-Md headers",
+            )),
+            _ => Ok(reply::method_not_allowed("DELETE, GET, HEAD, PATCH, POST, PUT")),
+        }
+    }
+
+    /// Actions on one object: known ones are told apart from mistakes.
+    async fn post_object(&self, req: &mut Req) -> Result<Reply, ApiError> {
+        let action = req.read_action().await?.map(|msg| msg.action).unwrap_or_default();
+        match action.as_str() {
+            "rename-obj" | "check-lock" | "mpt-upload" | "mpt-complete" | "blob-download"
+            | "promote" => {
+                Err(ApiError::unsupported(format!("action \"{action}\" is not supported yet")))
+            }
+            _ => Err(ApiError::bad_request(format!("invalid action \"{action}\""))),
+        }
+    }
+
+    /// Error replies that need more than the envelope.
+    fn error_reply(&self, req: &Req, err: &ApiError) -> Reply {
+        let context = ErrorContext {
+            method: req.method.clone(),
+            path: decode_path(&req.raw_path).unwrap_or_else(|| req.raw_path.clone()),
+            remote: req.remote.to_string(),
+            node: self.ctx.display(),
+        };
+        reply::error(err, &context)
+    }
+
+    /// Blocks on the file systems' statistics the first time.
+    fn disks(&self) -> &[Disk] {
+        self.disks.get_or_init(|| {
+            let usage = self.objects.store.usage().into_iter();
+            let disk = |u: aistore_store::MountpathUsage| Disk {
+                path: u.path.to_string_lossy().into_owned(),
+                device: u.fs.strip_prefix("/dev/").unwrap_or(&u.fs).to_owned(),
+            };
+            usage.map(disk).collect()
+        })
+    }
+
+    /// `t[id]:mp[/path, disk]`. Blocks the first time.
+    fn location(&self, mountpath: &Path) -> String {
+        let path = mountpath.to_string_lossy();
+        let disk = self.disks().iter().find(|disk| disk.path == path);
+        let device = disk.map(|disk| disk.device.as_str()).unwrap_or_default();
+        format!("{}:mp[{path}, {device}]", self.ctx.display())
+    }
+}
+
+/// Lets go of the open files of destroyed buckets, which would keep the space of removed blobs.
+async fn forget_destroyed(mut state: watch::Receiver<Arc<ClusterState>>, objects: Arc<Objects>) {
+    let mut seen = state.borrow().bmd.version;
+    while state.changed().await.is_ok() {
+        let current = Arc::clone(&state.borrow_and_update());
+        if current.bmd.version != seen {
+            seen = current.bmd.version;
+            let bids: HashSet<u64> = current.bmd.iter().map(|(_, props)| props.bid).collect();
+            objects.readers.keep_buckets(&bids);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The objects of this target: the store behind its caches.
+
+use std::sync::Arc;
+
+use aistore_core::bucket::Bucket;
+use aistore_core::error::ApiError;
+use aistore_store::{ObjectReader, Store};
+
+use super::buffers::BufferPool;
+use super::failure::store_failure;
+use super::members::MemberCache;
+use super::readers::ReaderCache;
+
+/// One object, resolved: whose bytes are meant under the current buckets.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectRef {
+    pub(crate) bucket: Bucket,
+    pub(crate) name: String,
+    /// Bucket id under which the store keeps it.
+    pub(crate) bid: u64,
+    /// Placement key.
+    pub(crate) uname: String,
+}
+
+impl ObjectRef {
+    /// `ais://bucket/object`, for messages.
+    pub(crate) fn cname(&self) -> String {
+        self.bucket.object_cname(&self.name)
+    }
+}
+
+/// The store and what is cached of it. Shared by all requests.
+pub(crate) struct Objects {
+    pub(crate) store: Arc<Store>,
+    pub(crate) readers: ReaderCache,
+    pub(crate) members: MemberCache,
+    pub(crate) pool: BufferPool,
+}
+
+impl Objects {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        let (members, pool) = (MemberCache::default(), BufferPool::default());
+        Self { store, readers: ReaderCache::new(), members, pool }
+    }
+
+    /// Opens the current version, `None` when there is no such object. Blocks on the disk.
+    pub(crate) fn open(&self, object: &ObjectRef) -> Result<Option<Arc<ObjectReader>>, ApiError> {
+        let ObjectRef { bid, uname, name, .. } = object;
+        if let Some(reader) = self.readers.get(*bid, uname) {
+            return Ok(Some(reader));
+        }
+        let ticket = self.readers.ticket(uname);
+        let opened = self.store.open_object(*bid, uname, name);
+        let opened = opened.map_err(|err| store_failure(&err, &object.cname()))?;
+        Ok(opened.map(|reader| {
+            let reader = Arc::new(reader);
+            self.readers.insert(ticket, *bid, uname, &reader);
+            reader
+        }))
+    }
+}

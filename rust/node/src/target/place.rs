@@ -1,0 +1,115 @@
+//! Which bucket and object a request means, and whether this node is the one to ask.
+
+use std::sync::Arc;
+
+use aistore_cluster::ClusterState;
+use aistore_core::bucket::Bucket;
+use aistore_core::error::ApiError;
+use aistore_core::headers::SMAP_VERSION;
+use aistore_core::placement::owner;
+use aistore_core::props::BucketProps;
+
+use super::Target;
+use super::objects::ObjectRef;
+use crate::http::Req;
+
+/// A bucket as this node knows it, together with the state that says so.
+pub(super) struct Found {
+    pub(super) bucket: Bucket,
+    pub(super) state: Arc<ClusterState>,
+}
+
+impl Found {
+    pub(super) fn props(&self) -> Result<&BucketProps, ApiError> {
+        self.state.bmd.get(&self.bucket).ok_or_else(|| ApiError::bucket_not_found(&self.bucket))
+    }
+
+    pub(super) fn object(&self, name: &str) -> Result<ObjectRef, ApiError> {
+        let bid = self.props()?.bid;
+        let uname = self.bucket.object_uname(name);
+        Ok(ObjectRef { bucket: self.bucket.clone(), name: name.to_owned(), bid, uname })
+    }
+}
+
+impl Target {
+    /// The state to answer `req` under: caught up when the request comes from a node or client that
+    /// knows a newer one.
+    pub(super) async fn state_for(&self, req: &Req) -> Arc<ClusterState> {
+        let state = self.ctx.state();
+        let wanted: Option<u64> = req.query.get("sv").and_then(|text| text.parse().ok());
+        if let Some(wanted) = wanted.filter(|wanted| *wanted > state.version) {
+            return self.ctx.catch_up(Some(wanted)).await;
+        }
+        if map_version(req).is_some_and(|version| version > state.smap.version) {
+            return self.ctx.catch_up(None).await;
+        }
+        state
+    }
+
+    /// Finds the bucket that a request names; one that is not known here may be new elsewhere.
+    pub(super) async fn find_bucket(&self, req: &Req, name: &str) -> Result<Found, ApiError> {
+        let bucket = req.bucket(name)?;
+        let mut state = self.state_for(req).await;
+        if state.bmd.get(&bucket).is_none() {
+            state = self.ctx.catch_up(None).await;
+        }
+        let found = Found { bucket, state };
+        found.props()?;
+        Ok(found)
+    }
+
+    /// Refuses a mutation that came neither through a gateway nor from a map-aware client, and any
+    /// map-aware request for an object that another target owns.
+    pub(super) fn check_place(
+        &self,
+        req: &Req,
+        state: &ClusterState,
+        object: &ObjectRef,
+        mutation: bool,
+    ) -> Result<(), ApiError> {
+        let version = map_version(req);
+        if mutation && version.is_none() && !is_redirected(req) {
+            return Err(ApiError::bad_request(format!(
+                "{}: {} {} is expected to be redirected: send it to a gateway",
+                self.ctx.display(),
+                req.method,
+                object.cname()
+            )));
+        }
+        if !mutation && version.is_none() {
+            return Ok(());
+        }
+        let Some(holder) = owner(&state.smap, &object.uname) else {
+            return Err(ApiError::unavailable(format!(
+                "{}: no target accepts data for {}",
+                self.ctx.display(),
+                object.cname()
+            )));
+        };
+        if holder.daemon_id == self.ctx.snode.daemon_id {
+            return Ok(());
+        }
+        Err(stale_map(&object.cname(), &holder.display(), state.smap.version))
+    }
+}
+
+/// 421: this node is not the owner under its map.
+pub(super) fn stale_map(cname: &str, holder: &str, version: u64) -> ApiError {
+    ApiError::new(
+        421,
+        "ErrStaleMap",
+        format!(
+            "{cname} belongs to {holder} under cluster map v{version}: get the map and try again"
+        ),
+    )
+}
+
+/// Whether a gateway sent the client here.
+pub(super) fn is_redirected(req: &Req) -> bool {
+    !req.query.text("pid").is_empty() && !req.query.text("utm").is_empty()
+}
+
+/// Version of the map that a map-aware client, or a peer, chose this node with.
+pub(super) fn map_version(req: &Req) -> Option<u64> {
+    req.header(SMAP_VERSION)?.parse().ok()
+}

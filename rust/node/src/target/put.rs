@@ -1,0 +1,222 @@
+//! PUT of an object.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use aistore_core::bucket::validate_object_name;
+use aistore_core::checksum::ChecksumType;
+use aistore_core::error::ApiError;
+use aistore_core::headers::{CHECKSUM_TYPE, CHECKSUM_VALUE, CUSTOM_MD};
+use aistore_core::props::{ACCESS_PUT, BucketProps};
+use aistore_store::PutOptions;
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, HeaderMap};
+
+use super::Target;
+use super::failure::lost_task;
+use super::headers::add_object;
+use super::objects::ObjectRef;
+use super::upload::{read_off, receive};
+use crate::http::{Reply, Req, reply};
+
+/// Most custom metadata that a request may set, keys and values together.
+const MAX_CUSTOM_BYTES: usize = 2048;
+/// PUT forms that this build does not have, by the query key that selects them.
+const OTHER_FORMS: [(&str, &str); 4] = [
+    ("object_to", "copying an object"),
+    ("uploadId", "multipart upload"),
+    ("archpath", "adding a file to a shard"),
+    ("append_type", "appending to an object"),
+];
+
+impl Target {
+    pub(super) async fn put(
+        self: &Arc<Self>,
+        req: &mut Req,
+        bucket: &str,
+        name: &str,
+    ) -> Result<Reply, ApiError> {
+        let started = Instant::now();
+        let done = self.put_object(req, bucket, name).await;
+        match &done {
+            Ok((_, bytes)) => self.ctx.metrics.put.done(*bytes, started.elapsed()),
+            Err(err) => {
+                self.ctx.metrics.put.failed();
+                if err.tcode == "ErrBadCksum" {
+                    self.ctx.metrics.bad_checksums.inc();
+                }
+            }
+        }
+        done.map(|(reply, _)| reply)
+    }
+
+    async fn put_object(
+        self: &Arc<Self>,
+        req: &mut Req,
+        bucket: &str,
+        name: &str,
+    ) -> Result<(Reply, u64), ApiError> {
+        for (key, what) in OTHER_FORMS {
+            if !req.query.text(key).is_empty() {
+                return Err(ApiError::unsupported(format!("{what} ({key}) is not supported yet")));
+            }
+        }
+        validate_object_name(name)?;
+        let found = self.find_bucket(req, bucket).await?;
+        let object = found.object(name)?;
+        self.check_place(req, &found.state, &object, true)?;
+        let props = found.props()?;
+        if !props.allows(ACCESS_PUT) {
+            return Err(ApiError::access_denied(&found.bucket, "PUT"));
+        }
+        let length = announced_length(&req.headers)?;
+        let given = given_checksum(&req.headers)?;
+        let trusted = req.query.flag("skip_vc");
+        let options = put_options(props, &req.headers, given, trusted, length)?;
+        if let Some((kind, value)) = &options.expected
+            && self.has_version(&object, *kind, value).await?
+        {
+            // Same bytes: nothing to do but to let the client finish sending.
+            read_off(&mut req.body, &object.cname()).await?;
+            return Ok((reply::empty(StatusCode::OK), 0));
+        }
+        let objects = Arc::clone(&self.objects);
+        let meta = receive(objects, object, options, &mut req.body, length).await?;
+        let mut reply = reply::empty(StatusCode::OK);
+        add_object(reply.headers_mut(), &meta);
+        Ok((reply, meta.size))
+    }
+
+    /// Whether the stored version has this very checksum.
+    async fn has_version(
+        self: &Arc<Self>,
+        object: &ObjectRef,
+        kind: ChecksumType,
+        value: &str,
+    ) -> Result<bool, ApiError> {
+        let (target, object) = (Arc::clone(self), object.clone());
+        let reader = tokio::task::spawn_blocking(move || target.objects.open(&object));
+        let reader = reader.await.map_err(|err| lost_task(&err))??;
+        Ok(reader.is_some_and(|reader| {
+            let meta = reader.meta();
+            meta.checksum_type == kind && meta.checksum == value
+        }))
+    }
+}
+
+fn put_options(
+    props: &BucketProps,
+    headers: &HeaderMap,
+    given: Option<(ChecksumType, String)>,
+    trusted: bool,
+    length: Option<u64>,
+) -> Result<PutOptions, ApiError> {
+    let checksum = props.checksum.kind;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(PutOptions {
+        checksum,
+        // The protocol trusts the sender in these two cases.
+        expected: given.filter(|_| !trusted && checksum != ChecksumType::None),
+        size_hint: length,
+        custom: custom_metadata(headers)?,
+        versioned: props.versioning.enabled,
+        now_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+    })
+}
+
+fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(value) = headers.get(CONTENT_LENGTH) else { return Ok(None) };
+    let parsed = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    parsed.map(Some).ok_or_else(|| {
+        ApiError::bad_request(format!(
+            "malformed Content-Length {value:?}: expected a number of bytes"
+        ))
+    })
+}
+
+/// The checksum that the client sends along; both headers or neither.
+fn given_checksum(headers: &HeaderMap) -> Result<Option<(ChecksumType, String)>, ApiError> {
+    let text =
+        |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
+    let (Some(kind), Some(value)) = (text(CHECKSUM_TYPE), text(CHECKSUM_VALUE)) else {
+        return Ok(None);
+    };
+    let kind = ChecksumType::parse(kind).map_err(|err| ApiError::bad_request(err.to_string()))?;
+    let given = (kind != ChecksumType::None && !value.is_empty()).then(|| (kind, value.to_owned()));
+    Ok(given)
+}
+
+/// Initial custom metadata: one `key=value` per header line.
+fn custom_metadata(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut custom = BTreeMap::new();
+    let mut bytes = 0;
+    for header in headers.get_all(CUSTOM_MD) {
+        let text = std::str::from_utf8(header.as_bytes());
+        let pair =
+            text.ok().and_then(|text| text.split_once('=')).filter(|(key, _)| !key.is_empty());
+        let Some((key, value)) = pair else {
+            return Err(ApiError::bad_request(format!(
+                "malformed custom metadata {header:?}: expected \"key=value\" in UTF-8 with a non-empty key"
+            )));
+        };
+        bytes += key.len() + value.len();
+        custom.insert(key.to_owned(), value.to_owned());
+    }
+    if bytes > MAX_CUSTOM_BYTES {
+        return Err(ApiError::bad_request(format!(
+            "custom metadata of {bytes} bytes is too large: at most {MAX_CUSTOM_BYTES} for all keys and values"
+        )));
+    }
+    Ok(custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn custom_metadata_is_split_at_the_first_equals_sign() {
+        let custom =
+            custom_metadata(&headers(&[(CUSTOM_MD, "a=1=2"), (CUSTOM_MD, "ü=日")])).unwrap();
+        assert_eq!(custom["a"], "1=2");
+        assert_eq!(custom["ü"], "日");
+        for bad in ["no-sign", "=value"] {
+            assert_eq!(custom_metadata(&headers(&[(CUSTOM_MD, bad)])).unwrap_err().status, 400);
+        }
+        let large = format!("k={}", "v".repeat(MAX_CUSTOM_BYTES));
+        let err = custom_metadata(&headers(&[(CUSTOM_MD, &large)])).unwrap_err();
+        assert!(err.message.contains("2049") && err.message.contains("2048"), "{err}");
+    }
+
+    #[test]
+    fn checksums_need_both_headers_and_a_known_type() {
+        let both = [(CHECKSUM_TYPE, "md5"), (CHECKSUM_VALUE, "00")];
+        let given = given_checksum(&headers(&both)).unwrap();
+        assert_eq!(given, Some((ChecksumType::Md5, "00".into())));
+        assert_eq!(given_checksum(&headers(&both[..1])).unwrap(), None);
+        let unknown = [(CHECKSUM_TYPE, "sha1"), (CHECKSUM_VALUE, "00")];
+        let err = given_checksum(&headers(&unknown)).unwrap_err();
+        assert!(err.status == 400 && err.message.contains("sha1"), "{err}");
+    }
+
+    #[test]
+    fn a_length_that_is_no_number_is_refused() {
+        assert_eq!(announced_length(&headers(&[("content-length", "12")])).unwrap(), Some(12));
+        assert_eq!(announced_length(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(
+            announced_length(&headers(&[("content-length", "-1")])).unwrap_err().status,
+            400
+        );
+    }
+}

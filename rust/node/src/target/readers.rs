@@ -1,0 +1,141 @@
+//! Open objects that were read lately, so that a hot GET costs neither an index lookup nor an open.
+//!
+//! Entries are dropped when their object changes. A lookup that raced a change must not put the old
+//! version back: hence the tickets, see [`ReaderCache::ticket`].
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aistore_core::placement::digest;
+use aistore_store::ObjectReader;
+use lru::LruCache;
+
+/// Most cached readers, each with an open file.
+const MAX_READERS: usize = 4096;
+/// At most this share of the process's file descriptors is spent on cached readers.
+const DESCRIPTOR_SHARE: u64 = 4;
+/// Descriptors assumed when the limit cannot be read or there is none.
+const DEFAULT_DESCRIPTORS: u64 = 1024;
+const SHARDS: usize = 16;
+
+/// Recently used readers by object uname.
+pub(crate) struct ReaderCache {
+    shards: Vec<Mutex<Shard>>,
+}
+
+struct Shard {
+    epoch: u64,
+    readers: LruCache<Box<str>, (u64, Arc<ObjectReader>)>,
+}
+
+/// The right to insert, taken before the index is asked; void once anything in its shard has changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket(u64);
+
+impl ReaderCache {
+    /// A cache sized by the process's descriptor limit.
+    pub(crate) fn new() -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let limit = limit.current.unwrap_or(DEFAULT_DESCRIPTORS).max(64);
+        let budget = usize::try_from(limit / DESCRIPTOR_SHARE).unwrap_or(MAX_READERS);
+        Self::with_capacity(budget.min(MAX_READERS))
+    }
+
+    fn with_capacity(readers: usize) -> Self {
+        let each = NonZeroUsize::new(readers / SHARDS).unwrap_or(NonZeroUsize::MIN);
+        let shard = || Mutex::new(Shard { epoch: 0, readers: LruCache::new(each) });
+        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
+    }
+
+    fn shard(&self, uname: &str) -> MutexGuard<'_, Shard> {
+        let index = usize::try_from(digest(uname) >> 32).unwrap_or(0) % SHARDS;
+        #[expect(clippy::indexing_slicing, reason = "reduced modulo the number of shards")]
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cached reader of the object, if it belongs to bucket `bid`.
+    pub(crate) fn get(&self, bid: u64, uname: &str) -> Option<Arc<ObjectReader>> {
+        let mut shard = self.shard(uname);
+        shard.readers.get(uname).filter(|(owner, _)| *owner == bid).map(|(_, r)| Arc::clone(r))
+    }
+
+    /// Take this before asking the index, and hand it to [`insert`](Self::insert).
+    pub(crate) fn ticket(&self, uname: &str) -> Ticket {
+        Ticket(self.shard(uname).epoch)
+    }
+
+    /// Keeps a reader unless something in its shard changed since the ticket was taken.
+    pub(crate) fn insert(&self, ticket: Ticket, bid: u64, uname: &str, reader: &Arc<ObjectReader>) {
+        let mut shard = self.shard(uname);
+        if shard.epoch == ticket.0 {
+            shard.readers.put(uname.into(), (bid, Arc::clone(reader)));
+        }
+    }
+
+    /// Forgets an object. Call after every change of it, before the change is acknowledged.
+    pub(crate) fn invalidate(&self, uname: &str) {
+        let mut shard = self.shard(uname);
+        shard.epoch = shard.epoch.wrapping_add(1);
+        shard.readers.pop(uname);
+    }
+
+    /// Forgets all objects of buckets other than these.
+    pub(crate) fn keep_buckets(&self, bids: &HashSet<u64>) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.epoch = shard.epoch.wrapping_add(1);
+            let gone = shard.readers.iter().filter(|(_, (owner, _))| !bids.contains(owner));
+            let gone: Vec<Box<str>> = gone.map(|(uname, _)| uname.clone()).collect();
+            for uname in gone {
+                shard.readers.pop(&uname);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aistore_store::{PutOptions, Store, StoreConfig};
+
+    use super::*;
+
+    fn reader(store: &Store, bid: u64, uname: &str) -> Arc<ObjectReader> {
+        store.begin_put(bid, uname, "o", PutOptions::default()).unwrap().finish().unwrap();
+        Arc::new(store.open_object(bid, uname, "o").unwrap().unwrap())
+    }
+
+    #[test]
+    fn a_lookup_that_raced_a_change_leaves_nothing_stale() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreConfig::new(vec![directory.path().to_owned()])).unwrap();
+        let (cache, uname) = (ReaderCache::with_capacity(64), "ais/@#/b/o");
+        let old = reader(&store, 1, uname);
+        let ticket = cache.ticket(uname);
+        cache.invalidate(uname);
+        cache.insert(ticket, 1, uname, &old);
+        assert!(cache.get(1, uname).is_none(), "the ticket was void");
+        cache.insert(cache.ticket(uname), 1, uname, &old);
+        assert!(Arc::ptr_eq(&cache.get(1, uname).unwrap(), &old));
+        assert!(cache.get(2, uname).is_none(), "a bucket created anew has another id");
+        let late = cache.ticket(uname);
+        cache.keep_buckets(&HashSet::from([1]));
+        assert!(cache.get(1, uname).is_some());
+        cache.keep_buckets(&HashSet::from([2]));
+        cache.insert(late, 1, uname, &old);
+        assert!(cache.get(1, uname).is_none());
+    }
+
+    #[test]
+    fn the_number_of_open_files_is_bounded() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreConfig::new(vec![directory.path().to_owned()])).unwrap();
+        let cache = ReaderCache::with_capacity(32);
+        for i in 0..200 {
+            let uname = format!("u{i}");
+            cache.insert(cache.ticket(&uname), 1, &uname, &reader(&store, 1, &uname));
+        }
+        let kept: usize = cache.shards.iter().map(|s| s.lock().unwrap().readers.len()).sum();
+        assert!(kept <= 32 && kept > 16, "{kept}");
+    }
+}

@@ -1,0 +1,277 @@
+//! Receiving the bytes of a PUT into the store, in bounded memory.
+//!
+//! No thread waits for the network: pieces are gathered here, and a piece at a time visits the blocking
+//! pool while the next one arrives. A task per upload would let a few hundred slow clients hold every
+//! blocking thread, and with them all reads.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use aistore_core::error::ApiError;
+use aistore_store::{ObjectMeta, ObjectWriter, PutOptions};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::failure::{lost_task, store_failure};
+use super::objects::{ObjectRef, Objects};
+use crate::http::request::BODY_IDLE_TIMEOUT;
+
+/// Bytes gathered before they are written; two such pieces exist at a time. Bodies up to this size take
+/// a single visit to the blocking pool.
+pub(super) const PIECE_BYTES: usize = 256 << 10;
+/// A piece of the body, as it came.
+type Piece = Vec<Bytes>;
+
+/// Receives a whole body and stores it as `object`; `length` is the announced one.
+///
+/// Nothing is stored unless the body is complete. Dropping the future aborts, except when the last
+/// step is already under way: then the object exists without an acknowledgement.
+pub(super) async fn receive<B>(
+    objects: Arc<Objects>,
+    object: ObjectRef,
+    options: PutOptions,
+    body: &mut B,
+    length: Option<u64>,
+) -> Result<ObjectMeta, ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
+    let cname = object.cname();
+    let (first, mut more) = next_piece(body, &cname).await?;
+    if !more {
+        check_length(&first, length, &cname)?;
+        let stored = tokio::task::spawn_blocking(move || {
+            let mut writer = begin(&objects, &object, options)?;
+            write(&mut writer, &first, &object)?;
+            finish(&objects, &object, writer)
+        });
+        return stored.await.map_err(|err| lost_task(&err))?;
+    }
+    let shared = Arc::new((objects, object));
+    let mut total = size(&first);
+    let mut writing = {
+        let shared = Arc::clone(&shared);
+        tokio::task::spawn_blocking(move || {
+            let mut writer = begin(&shared.0, &shared.1, options)?;
+            write(&mut writer, &first, &shared.1)?;
+            Ok(writer)
+        })
+    };
+    while more {
+        let piece;
+        (piece, more) = match next_piece(body, &cname).await {
+            Ok(next) => next,
+            Err(err) => {
+                abandon(writing).await;
+                return Err(err);
+            }
+        };
+        total += size(&piece);
+        let mut writer = joined(writing).await?;
+        let shared = Arc::clone(&shared);
+        writing = tokio::task::spawn_blocking(move || {
+            write(&mut writer, &piece, &shared.1)?;
+            Ok(writer)
+        });
+    }
+    if length.is_some_and(|length| length != total) {
+        abandon(writing).await;
+        return Err(short_body(&cname, length, total));
+    }
+    let writer = joined(writing).await?;
+    let stored = tokio::task::spawn_blocking(move || finish(&shared.0, &shared.1, writer));
+    stored.await.map_err(|err| lost_task(&err))?
+}
+
+type Writing = JoinHandle<Result<ObjectWriter, ApiError>>;
+
+async fn joined(writing: Writing) -> Result<ObjectWriter, ApiError> {
+    writing.await.map_err(|err| lost_task(&err))?
+}
+
+/// Drops the writer where its clean-up may block.
+async fn abandon(writing: Writing) {
+    if let Ok(Ok(writer)) = writing.await {
+        let _ = tokio::task::spawn_blocking(move || drop(writer)).await;
+    }
+}
+
+fn begin(
+    objects: &Objects,
+    object: &ObjectRef,
+    options: PutOptions,
+) -> Result<ObjectWriter, ApiError> {
+    let begun = objects.store.begin_put(object.bid, &object.uname, &object.name, options);
+    begun.map_err(|err| store_failure(&err, &object.cname()))
+}
+
+fn write(writer: &mut ObjectWriter, piece: &Piece, object: &ObjectRef) -> Result<(), ApiError> {
+    let written = piece.iter().try_for_each(|bytes| writer.write(bytes));
+    written.map_err(|err| store_failure(&err, &object.cname()))
+}
+
+fn finish(
+    objects: &Objects,
+    object: &ObjectRef,
+    writer: ObjectWriter,
+) -> Result<ObjectMeta, ApiError> {
+    let done = writer.finish();
+    // Also after a failure: whether the index took the new version is not known then.
+    objects.readers.invalidate(&object.uname);
+    done.map_err(|err| store_failure(&err, &object.cname()))
+}
+
+fn size(piece: &Piece) -> u64 {
+    piece.iter().map(|bytes| bytes.len() as u64).sum()
+}
+
+fn check_length(piece: &Piece, length: Option<u64>, cname: &str) -> Result<(), ApiError> {
+    let total = size(piece);
+    if length.is_some_and(|length| length != total) {
+        return Err(short_body(cname, length, total));
+    }
+    Ok(())
+}
+
+fn short_body(cname: &str, length: Option<u64>, total: u64) -> ApiError {
+    ApiError::bad_request(format!(
+        "upload of {cname} is incomplete: {total} of {} bytes came; nothing was stored, send it again",
+        length.map_or("an unknown number of".to_owned(), |length| length.to_string())
+    ))
+}
+
+/// Gathers about [`PIECE_BYTES`]; the flag tells whether there may be more.
+async fn next_piece<B>(body: &mut B, cname: &str) -> Result<(Piece, bool), ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
+    let (mut piece, mut bytes) = (Piece::new(), 0);
+    while bytes < PIECE_BYTES {
+        if body.is_end_stream() {
+            return Ok((piece, false));
+        }
+        let frame = timeout(BODY_IDLE_TIMEOUT, body.frame()).await.map_err(|_| {
+            let idle = BODY_IDLE_TIMEOUT.as_secs();
+            ApiError::new(
+                408,
+                "",
+                format!(
+                    "upload of {cname} was given up: no byte came for {idle} s; nothing was stored"
+                ),
+            )
+        })?;
+        let Some(frame) = frame else { return Ok((piece, false)) };
+        let frame = frame.map_err(|err| {
+            ApiError::bad_request(format!("upload of {cname} broke off: {err}; nothing was stored"))
+        })?;
+        if let Ok(data) = frame.into_data() {
+            bytes += data.len();
+            piece.push(data);
+        }
+    }
+    let more = !body.is_end_stream();
+    Ok((piece, more))
+}
+
+/// Reads a body that is not wanted to its end; errors as for one that is.
+pub(super) async fn read_off<B>(body: &mut B, cname: &str) -> Result<(), ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
+    while next_piece(body, cname).await?.1 {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use aistore_core::bucket::Bucket;
+    use aistore_core::checksum::ChecksumType;
+    use aistore_store::{Store, StoreConfig};
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    fn fixture() -> (Arc<Objects>, ObjectRef, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let config = StoreConfig::new(vec![directory.path().join("m")]);
+        let objects = Arc::new(Objects::new(Arc::new(Store::open(config).unwrap())));
+        let bucket = Bucket::ais("b");
+        let uname = bucket.object_uname("o");
+        let object = ObjectRef { bucket, name: "o".into(), bid: 1, uname };
+        (objects, object, directory)
+    }
+
+    /// A body of `pieces` that then ends, or breaks.
+    async fn put(
+        objects: &Arc<Objects>,
+        object: &ObjectRef,
+        options: PutOptions,
+        pieces: &[Vec<u8>],
+        broken: bool,
+        length: Option<u64>,
+    ) -> Result<ObjectMeta, ApiError> {
+        let frames = pieces.iter().map(|piece| Ok(Frame::data(Bytes::from(piece.clone()))));
+        let end = broken.then(|| Err("connection reset".to_owned()));
+        let mut body = StreamBody::new(stream::iter(frames.chain(end).collect::<Vec<_>>()));
+        receive(Arc::clone(objects), object.clone(), options, &mut body, length).await
+    }
+
+    fn stored(objects: &Objects, object: &ObjectRef) -> Option<Vec<u8>> {
+        let reader = objects.open(object).unwrap()?;
+        let mut bytes = vec![0; usize::try_from(reader.meta().size).unwrap()];
+        reader.read_at(&mut bytes, 0).unwrap();
+        Some(bytes)
+    }
+
+    #[tokio::test]
+    async fn small_and_large_bodies_arrive_whole_and_replace_what_was_cached() {
+        let (objects, object, _directory) = fixture();
+        for sizes in [vec![], vec![5], vec![300_000], vec![1, 200_000, 0, 400_000, 7]] {
+            let pieces: Vec<Vec<u8>> =
+                sizes.iter().map(|n| vec![u8::try_from(n % 250).unwrap(); *n]).collect();
+            let length = pieces.concat().len() as u64;
+            for announced in [Some(length), None] {
+                let meta = put(&objects, &object, PutOptions::default(), &pieces, false, announced);
+                assert_eq!(meta.await.unwrap().size, length);
+                assert_eq!(stored(&objects, &object).unwrap(), pieces.concat());
+                assert!(objects.readers.get(1, &object.uname).is_some());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn broken_short_and_wrong_uploads_leave_the_object_as_it_was() {
+        let (objects, object, directory) = fixture();
+        let old = vec![b"old".to_vec()];
+        put(&objects, &object, PutOptions::default(), &old, false, Some(3)).await.unwrap();
+        for size in [10, 700_000] {
+            let piece = [vec![1; size]];
+            let broken = put(&objects, &object, PutOptions::default(), &piece, true, None).await;
+            let broken = broken.unwrap_err();
+            assert!(
+                broken.status == 400 && broken.message.contains("connection reset"),
+                "{broken}"
+            );
+            let length = Some(size as u64 + 1);
+            let short = put(&objects, &object, PutOptions::default(), &piece, false, length).await;
+            let short = short.unwrap_err();
+            assert!(short.status == 400 && short.message.contains("incomplete"), "{short}");
+            let expected = Some((ChecksumType::Md5, "00".repeat(16)));
+            let options = PutOptions { expected, ..PutOptions::default() };
+            let wrong = put(&objects, &object, options, &piece, false, None).await.unwrap_err();
+            assert_eq!(wrong.status, 500);
+            assert!(wrong.message.starts_with("BAD DATA CHECKSUM: md5(0000"), "{wrong}");
+            assert!(wrong.message.ends_with("(context: ais://b/o)"), "{wrong}");
+        }
+        assert_eq!(stored(&objects, &object).unwrap(), b"old");
+        let left = std::fs::read_dir(directory.path().join("m/ais/tmp")).unwrap().count();
+        assert_eq!(left, 0, "temporary files");
+    }
+}
