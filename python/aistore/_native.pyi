@@ -5,11 +5,26 @@ exceptions of `aistore.sdk.errors` (built by `aistore.sdk.errors.from_native`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, final
+from typing import Final, TypeAlias, final
+
+from typing_extensions import Self
+
+__all__ = [
+    "BatchStream",
+    "BucketEntry",
+    "Client",
+    "Entries",
+    "ObjectStream",
+    "Response",
+    "__version__",
+    "after_fork",
+    "ais_main",
+    "node_main",
+]
 
 __version__: Final[str]
 
-Pairs = Sequence[tuple[str, str]]
+_Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 @final
 class Response:
@@ -32,11 +47,13 @@ class ObjectStream:
     def status(self) -> int: ...
     @property
     def headers(self) -> list[tuple[str, str]]: ...
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = ...) -> bytes:
         """Up to `size` bytes (exactly `size` unless the end comes first); -1 = the rest."""
     def next_chunk(self, max_bytes: int) -> bytes:
         """The next chunk, as large as it arrived but at most `max_bytes`; empty = end."""
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 @final
 class Entries:
@@ -44,9 +61,13 @@ class Entries:
 
     def __len__(self) -> int: ...
     def names(self) -> list[str]: ...
-    def columns(self, start: int, stop: int) -> list[tuple[str, str, str, str, str, int, int, int, str]]:
+    def columns(
+        self, start: int, stop: int
+    ) -> list[tuple[str, str, str, str, str, int, int, int, str]]:
         """Rows (name, checksum, atime, version, location, size, copies, flags, custom) of a slice."""
     def entry(self, index: int) -> BucketEntry: ...
+    def bind(self, factory: Callable[[str, int], object]) -> None:
+        """Makes `BucketEntry.object` of entries made later be `factory(name, size)`, called on first access."""
     def __iter__(self) -> Iterator[BucketEntry]: ...
 
 class BucketEntry:
@@ -60,7 +81,20 @@ class BucketEntry:
     s: int
     c: int
     f: int
+    m: str
     object: object
+    def __new__(
+        cls,
+        n: str = "",
+        cs: str = "",
+        a: str = "",
+        v: str = "",
+        t: str = "",
+        s: int = 0,
+        c: int = 0,
+        f: int = 0,
+        m: str = "",
+    ) -> Self: ...
     @property
     def name(self) -> str: ...
     @property
@@ -92,49 +126,68 @@ class BatchStream:
     def next_many(self, max_entries: int) -> list[tuple[int, bytes | None, str | None]]:
         """Waits for one entry, then returns all that are ready, at most `max_entries`; empty = end."""
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 @final
 class Client:
     """One connection pool per process on a shared runtime. Not picklable; fork-aware: see `after_fork`."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         endpoint: str,
         *,
-        connect_timeout: float | None = 3.0,
-        read_timeout: float | None = 20.0,
+        connect_timeout: float | None = ...,
+        read_timeout: float | None = ...,
         token: str | None = None,
         max_pool_size: int = 10,
-        user_agent: str = ...,
+        user_agent: str | None = None,
         attempts: int = 5,
-    ) -> None: ...
+    ) -> Self: ...
     def request(
         self,
         method: str,
         path: str,
-        params: Pairs = ...,
-        headers: Pairs = ...,
+        params: _Pairs = ...,
+        headers: _Pairs = ...,
         body: bytes | None = None,
         *,
         base_url: str | None = None,
         timeout: float | None = None,
     ) -> Response:
         """Any request; `path` is percent-encoded already and starts with `/v1/`. Redirects are followed."""
+    def open_request(
+        self,
+        method: str,
+        path: str,
+        params: _Pairs = ...,
+        headers: _Pairs = ...,
+        body: bytes | None = None,
+        *,
+        base_url: str | None = None,
+    ) -> ObjectStream:
+        """Like `request`, with the body streamed instead of collected."""
     def smap(self, force: bool = False) -> str:
         """Cluster map as JSON."""
-    def head(self, bucket_uname: str, name: str, params: Pairs = ...) -> Response: ...
+    def head(self, bucket_uname: str, name: str, params: _Pairs = ...) -> Response: ...
     def get(
         self,
         bucket_uname: str,
         name: str,
-        params: Pairs = ...,
-        headers: Pairs = ...,
+        params: _Pairs = ...,
+        headers: _Pairs = ...,
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """Whole body, received straight into the returned `bytes`. Large bodies are read by parallel ranges."""
-    def get_into(self, bucket_uname: str, name: str, address: int, length: int, offset: int = 0) -> int:
+    def get_into(
+        self, bucket_uname: str, name: str, address: int, length: int, offset: int = 0
+    ) -> int:
         """Reads bytes [offset, offset+length) into memory at `address`, which the caller keeps alive. Returns bytes read."""
-    def open(self, bucket_uname: str, name: str, params: Pairs = ..., headers: Pairs = ...) -> ObjectStream: ...
-    def put(self, bucket_uname: str, name: str, body: bytes, params: Pairs = ..., headers: Pairs = ...) -> Response: ...
+    def open(
+        self, bucket_uname: str, name: str, params: _Pairs = ..., headers: _Pairs = ...
+    ) -> ObjectStream: ...
+    def put(
+        self, bucket_uname: str, name: str, body: bytes, params: _Pairs = ..., headers: _Pairs = ...
+    ) -> Response: ...
     def put_file(
         self, bucket_uname: str, name: str, path: str, progress: Callable[[int], None] | None = None
     ) -> Response: ...
@@ -146,11 +199,19 @@ class Client:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Uploads (name, path or content) pairs; progress(objects, bytes) is called now and then."""
-    def delete(self, bucket_uname: str, name: str, params: Pairs = ...) -> Response: ...
-    def list_page(self, bucket_uname: str, message: str, headers: Pairs = ...) -> tuple[str, str, int, Entries]:
+    def delete(self, bucket_uname: str, name: str, params: _Pairs = ...) -> Response: ...
+    def list_page(
+        self, bucket_uname: str, message: str, headers: _Pairs = ...
+    ) -> tuple[str, str, int, Entries]:
         """One page through the gateway: (uuid, token, flags, entries). `message` is the JSON of the list message."""
     def list_all(
-        self, bucket_uname: str, prefix: str = "", props: str = "", flags: int = 0, start_after: str = "", page_size: int = 0
+        self,
+        bucket_uname: str,
+        prefix: str = "",
+        props: str = "",
+        flags: int = 0,
+        start_after: str = "",
+        page_size: int = 0,
     ) -> Entries:
         """Everything, read from all targets in parallel, sorted by name."""
     def batch(self, default_bucket_uname: str | None, request: str) -> BatchStream:

@@ -1,1 +1,49 @@
-//! PyO3 module aistore._native: client, node and CLI entry points.
+//! PyO3 module `aistore._native`: client, node and CLI entry points.
+//!
+//! Invariant: every call that waits or copies much does so with the interpreter lock released.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "the client's errors, turned into exceptions one call later"
+)]
+
+mod batch;
+mod client;
+mod crossing;
+mod download;
+mod entries;
+mod entry_points;
+mod memory;
+mod response;
+mod runtime;
+mod stream;
+mod upload;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Called in a forked child: forgets the parent's runtime and pools without touching their threads.
+#[pyfunction]
+fn after_fork() {
+    runtime::after_fork();
+}
+
+/// Native half of the package; private.
+#[pymodule(name = "_native")]
+fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<client::Client>()?;
+    module.add_class::<response::Response>()?;
+    module.add_class::<stream::ObjectStream>()?;
+    module.add_class::<batch::BatchStream>()?;
+    module.add_class::<entries::Entries>()?;
+    module.add_class::<entries::BucketEntry>()?;
+    let after_fork = wrap_pyfunction!(after_fork, module)?;
+    // Registered here as well, so that no use of the module can miss it; twice does no harm.
+    let hook = PyDict::new(module.py());
+    hook.set_item("after_in_child", &after_fork)?;
+    module.py().import("os")?.call_method("register_at_fork", (), Some(&hook))?;
+    module.add_function(after_fork)?;
+    module.add_function(wrap_pyfunction!(entry_points::ais_main, module)?)?;
+    module.add_function(wrap_pyfunction!(entry_points::node_main, module)?)
+}

@@ -1,0 +1,283 @@
+"""An embedded cluster: real `aisnode` processes on loopback that end with this process."""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aistore import _node_process
+from aistore._node_process import NodeProcess, NodeSpec
+from aistore.sdk._handles import forget_endpoint
+from aistore.sdk.client import Client
+from aistore.sdk.errors import AISError, LocalClusterError
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+_START_DEADLINE_S = 30.0
+_STOP_DEADLINE_S = 10.0
+_POLL_S = 0.01
+
+
+class LocalCluster:
+    """An embedded cluster.
+
+    Its nodes are processes of their own. They end when the cluster is closed, when it is no longer
+    referred to, and when this process ends, even by `kill -9`. A forked child may use the cluster
+    but does not end it.
+
+    Args:
+        targets: Storage nodes.
+        gateways: Gateways.
+        mountpaths: Directories with data, per target.
+        root: Directory for everything, kept at the end and reused at the next start; None makes a
+            temporary one that is removed.
+        log_level: What nodes log: `error`, `warn`, `info`, `debug` or `trace`.
+        start_timeout: Seconds within which all nodes must be up.
+
+    Raises:
+        ValueError: A number is out of range.
+        LocalClusterError: A node did not come up; the message quotes its log.
+    """
+
+    def __init__(
+        self,
+        targets: int = 3,
+        gateways: int = 1,
+        mountpaths: int = 2,
+        root: str | PathLike[str] | None = None,
+        log_level: str = "info",
+        *,
+        start_timeout: float = _START_DEADLINE_S,
+    ) -> None:
+        for name, count in (
+            ("targets", targets),
+            ("gateways", gateways),
+            ("mountpaths", mountpaths),
+        ):
+            if count < 1:
+                raise ValueError(f"{name} {count}: expected at least 1")
+        temporary = root is None
+        self._root = Path(tempfile.mkdtemp(prefix="aistore-") if root is None else root).absolute()
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._owner = os.getpid()
+        self._log_level = log_level
+        self._start_timeout = start_timeout
+        self._gateways: list[NodeProcess] = []
+        self._targets: list[NodeProcess] = []
+        # Runs once: at close(), when the object goes, or at exit.
+        self._finalizer = weakref.finalize(
+            self,
+            _end,
+            self._owner,
+            self._gateways,
+            self._targets,
+            self._root if temporary else None,
+        )
+        try:
+            self._start(gateways, targets, mountpaths)
+        except BaseException:
+            self._finalizer()
+            raise
+
+    def _start(self, gateways: int, targets: int, mountpaths: int) -> None:
+        deadline = time.monotonic() + self._start_timeout
+        self._gateways.append(self._launch("gateway", 0, None))
+        self._gateways[0].wait_ready(deadline)
+        first = self._gateways[0].url
+        for index in range(1, gateways):
+            self._gateways.append(self._launch("gateway", index, first))
+        for index in range(targets):
+            self._targets.append(self._launch("target", index, first, mountpaths))
+        for node in (*self._gateways[1:], *self._targets):
+            node.wait_ready(deadline)
+        self._wait_members([*self._gateways, *self._targets], deadline)
+
+    def _launch(self, role: str, index: int, join: str | None, mountpaths: int = 0) -> NodeProcess:
+        name = f"{role}-{index}"
+        home = self._root / name
+        spec = NodeSpec(
+            name=name,
+            role=role,
+            data_dir=home / "data",
+            mountpaths=tuple(home / f"mp{number}" for number in range(1, mountpaths + 1)),
+            join=join,
+            log=self._root / "logs" / f"{name}.log",
+            ready=home / "ready.json",
+            log_level=self._log_level,
+        )
+        return NodeProcess.launch(spec)
+
+    def _wait_members(self, nodes: list[NodeProcess], deadline: float) -> None:
+        """Waits until the map holds the nodes and the primary says that it is ready."""
+        wanted = {(node.node_id, node.url) for node in nodes}
+        cluster = Client(self.endpoint).cluster()
+        while True:
+            seen: set[tuple[str, str]] = set()
+            problem = ""
+            try:
+                smap = cluster.get_info()
+                members = [*smap.pmap.values(), *smap.tmap.values()]
+                seen = {(member.daemon_id, member.public_net.direct_url) for member in members}
+                if wanted <= seen and cluster.is_ready():
+                    return
+            except AISError as error:
+                problem = f" ({error})"
+            for node in nodes:
+                node.require_alive()
+            if time.monotonic() > deadline:
+                raise LocalClusterError(
+                    f"not in the cluster map within {self._start_timeout:.0f} s:"
+                    f" {sorted(wanted - seen)}{problem}\n{self._gateways[0].log_tail()}"
+                )
+            time.sleep(_POLL_S)
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the first gateway.
+
+        Raises:
+            LocalClusterError: The cluster is closed.
+        """
+        if not self._gateways:
+            raise LocalClusterError("the cluster is closed: start a new LocalCluster")
+        return self._gateways[0].url
+
+    @property
+    def root(self) -> Path:
+        """Directory of data and logs."""
+        return self._root
+
+    @property
+    def gateways(self) -> tuple[NodeProcess, ...]:
+        """Gateways, by index."""
+        return tuple(self._gateways)
+
+    @property
+    def targets(self) -> tuple[NodeProcess, ...]:
+        """Targets, by index."""
+        return tuple(self._targets)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of all nodes."""
+        return [node.pid for node in (*self._gateways, *self._targets)]
+
+    def client(self) -> Client:
+        """A client of this cluster."""
+        return Client(self.endpoint)
+
+    def kill_target(self, index: int) -> str:
+        """Ends a target at once, as a crash would; returns its URL.
+
+        Raises:
+            IndexError: There is no such target.
+        """
+        self._targets[index].kill()
+        return self._targets[index].url
+
+    def restart_target(self, index: int) -> None:
+        """Starts a target again, at its address and on its data; ends it first if it runs.
+
+        Raises:
+            IndexError: There is no such target.
+            LocalClusterError: It did not come up.
+        """
+        self._restart(self._targets, index)
+
+    def kill_gateway(self, index: int = 0) -> str:
+        """Ends a gateway at once, as a crash would; returns its URL.
+
+        Raises:
+            IndexError: There is no such gateway.
+        """
+        self._gateways[index].kill()
+        return self._gateways[index].url
+
+    def restart_gateway(self, index: int = 0) -> None:
+        """Starts a gateway again, at its address and on its state; ends it first if it runs.
+
+        Raises:
+            IndexError: There is no such gateway.
+            LocalClusterError: It did not come up.
+        """
+        self._restart(self._gateways, index)
+
+    def _restart(self, nodes: list[NodeProcess], index: int) -> None:
+        nodes[index].stop(time.monotonic() + _STOP_DEADLINE_S)
+        nodes[index] = node = nodes[index].relaunch()
+        deadline = time.monotonic() + self._start_timeout
+        node.wait_ready(deadline)
+        self._wait_members([node], deadline)
+
+    def close(self) -> None:
+        """Ends all nodes and removes the directory if it is a temporary one.
+
+        Closing again, or in a forked child, does nothing.
+        """
+        if os.getpid() == self._owner:
+            self._finalizer()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the cluster has ended."""
+        return not self._finalizer.alive
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a LocalCluster does not pickle: send its client() or endpoint instead")
+
+    def __repr__(self) -> str:
+        if self.closed or not self._gateways:
+            return "LocalCluster(closed)"
+        return (
+            f"LocalCluster(endpoint={self.endpoint!r}, gateways={len(self._gateways)},"
+            f" targets={len(self._targets)})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(node.name)}</td><td>{html.escape(node.url)}</td>"
+            f"<td>{node.pid}</td><td>{'running' if node.is_running() else 'ended'}</td></tr>"
+            for node in (*self._gateways, *self._targets)
+            if not self.closed
+        )
+        head = "<tr><th>node</th><th>URL</th><th>pid</th><th>state</th></tr>"
+        return f"<b>{html.escape(repr(self))}</b><table>{head}{rows}</table>"
+
+
+def _end(
+    owner: int, gateways: list[NodeProcess], targets: list[NodeProcess], remove: Path | None
+) -> None:
+    """Ends the nodes, targets first so that they can say goodbye to their gateway."""
+    if os.getpid() != owner:
+        return
+    deadline = time.monotonic() + _STOP_DEADLINE_S
+    urls = [gateway.url for gateway in gateways if gateway.is_ready()]
+    _node_process.stop_all(targets, deadline)
+    _node_process.stop_all(gateways, deadline)
+    for url in urls:
+        forget_endpoint(url)
+    targets.clear()
+    gateways.clear()
+    if remove is not None:
+        shutil.rmtree(remove, ignore_errors=True)

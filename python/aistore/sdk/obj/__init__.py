@@ -1,0 +1,1 @@
+"""Objects: properties, reading and writing."""

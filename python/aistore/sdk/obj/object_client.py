@@ -1,0 +1,158 @@
+"""Reads of one object: which bytes, from where, and what tells that it changed."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from typing import TYPE_CHECKING
+
+from aistore.sdk import const
+from aistore.sdk._headers import CaseInsensitiveDict
+from aistore.sdk.request_client import pairs
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from typing_extensions import Buffer
+
+    from aistore import _native
+    from aistore.sdk.request_client import RequestClient
+
+    WritableBuffer: TypeAlias = Buffer
+
+_SIMPLE_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+
+
+class ObjectClient:
+    """Reads one object, or what a query selects of it.
+
+    Args:
+        request_client: Sends the requests.
+        bucket_path: `provider/@uuid#namespace/bucket/`.
+        name: The object.
+        params: Query that selects what to read: archive files, a transformer, the newest version.
+        headers: Request headers; `Range` selects a part.
+    """
+
+    def __init__(
+        self,
+        request_client: RequestClient,
+        bucket_path: str,
+        name: str,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self._request_client = request_client
+        self._bucket_path = bucket_path
+        self._name = name
+        self._params = params or {}
+        self._headers = headers or {}
+
+    @property
+    def path(self) -> str:
+        """`provider/@uuid#namespace/bucket/object`."""
+        return self._bucket_path + self._name
+
+    @property
+    def byte_range(self) -> tuple[int | None, int | None] | None:
+        """(first, last) byte asked for, None where open; None for a suffix or malformed range."""
+        given = self._headers.get(const.HEADER_RANGE)
+        if given is None:
+            return 0, None
+        found = _SIMPLE_RANGE.fullmatch(given.replace(" ", ""))
+        if found is None:
+            return None
+        return int(found[1]), int(found[2]) if found[2] else None
+
+    @property
+    def selects_part(self) -> bool:
+        """Whether the answer is something else than a run of the object's bytes."""
+        return any(
+            self._params.get(key)
+            for key in (const.QPARAM_ARCHPATH, const.QPARAM_ARCHREGX, const.QPARAM_ETL_NAME)
+        )
+
+    def can_get_at_offset(self) -> bool:
+        """Whether reading can go on in the middle."""
+        return not self.selects_part and self.byte_range is not None
+
+    def get(self) -> tuple[CaseInsensitiveDict, bytes]:
+        """Reads everything."""
+        _, headers, content = self._request_client.native.get(
+            self._bucket_path, self._name, pairs(self._params), pairs(self._headers)
+        )
+        return CaseInsensitiveDict(headers), content
+
+    def get_chunk(self, start: int, end: int) -> tuple[CaseInsensitiveDict, bytes]:
+        """Reads the object's bytes [start, end)."""
+        headers = {**self._headers, const.HEADER_RANGE: f"bytes={start}-{end - 1}"}
+        _, answered, content = self._request_client.native.get(
+            self._bucket_path, self._name, pairs(self._params), pairs(headers)
+        )
+        return CaseInsensitiveDict(answered), content
+
+    def open(self, offset: int = 0) -> _native.ObjectStream:
+        """Starts streaming, `offset` bytes after the first one asked for."""
+        headers = dict(self._headers)
+        wanted = self.byte_range
+        if offset and wanted is not None:
+            first, last = wanted
+            end = "" if last is None else str(last)
+            headers[const.HEADER_RANGE] = f"bytes={(first or 0) + offset}-{end}"
+        return self._request_client.native.open(
+            self._bucket_path, self._name, pairs(self._params), pairs(headers)
+        )
+
+    def get_into(self, buffer: WritableBuffer, offset: int = 0) -> int:
+        """Reads into a writable, C-contiguous buffer; returns the number of bytes.
+
+        Raises:
+            TypeError: The buffer is read-only or not contiguous.
+        """
+        with memoryview(buffer) as view:
+            length = view.nbytes
+            if view.readonly or not view.c_contiguous:
+                raise TypeError(
+                    "expected a writable C-contiguous buffer, as bytearray or numpy.empty"
+                )
+            wanted = None if self.selects_part else self.byte_range
+            if wanted is None:
+                return self._copy_into(view, offset)
+            first, last = wanted
+            start = (first or 0) + offset
+            if last is not None:
+                length = min(length, last + 1 - start)
+            if length <= 0:
+                return 0
+            # Pins the memory: while this exists, a bytearray cannot be resized under the transfer.
+            memory = (ctypes.c_char * length).from_buffer(view)
+            try:
+                return self._request_client.native.get_into(
+                    self._bucket_path, self._name, ctypes.addressof(memory), length, start
+                )
+            finally:
+                del memory
+
+    def _copy_into(self, view: memoryview, offset: int) -> int:
+        _, content = self.get()
+        part = content[offset : offset + view.nbytes]
+        view.cast("B")[: len(part)] = part
+        return len(part)
+
+    def head(self, props: str = const.PROPS_READER) -> CaseInsensitiveDict:
+        """Headers that tell the object's properties."""
+        answer = self._request_client.native.head(
+            self._bucket_path, self._name, [(const.QPARAM_PROPS, props)]
+        )
+        return CaseInsensitiveDict(answer.headers)
+
+
+def identity_of(headers: CaseInsensitiveDict) -> tuple[str, ...]:
+    """What differs between two versions of an object; empty when the answer does not tell."""
+    told = (
+        headers.get(const.AIS_CHECKSUM_TYPE, ""),
+        headers.get(const.AIS_CHECKSUM_VALUE, ""),
+        headers.get(const.AIS_VERSION, ""),
+        headers.get(const.HEADER_ETAG, ""),
+    )
+    return told if any(told) else ()

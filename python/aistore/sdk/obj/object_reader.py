@@ -1,0 +1,126 @@
+"""Reading an object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from aistore.sdk._headers import CaseInsensitiveDict
+from aistore.sdk.const import DEFAULT_CHUNK_SIZE
+from aistore.sdk.obj.content_iterator import (
+    ContentIterProvider,
+    ParallelBuffer,
+    ParallelContentIterProvider,
+)
+from aistore.sdk.obj.obj_file.object_file import ObjectFileReader
+from aistore.sdk.obj.object_attributes import ObjectAttributes
+from aistore.sdk.obj.raw_stream import RawStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aistore.sdk.obj.content_iterator import BaseContentIterProvider
+    from aistore.sdk.obj.object_client import ObjectClient, WritableBuffer
+
+Content_co = TypeVar("Content_co", bound="bytes | ParallelBuffer", covariant=True)
+
+
+class ObjectReader(Generic[Content_co]):
+    """Reads an object whole, in chunks, as a file, or into memory of the caller.
+
+    Args:
+        object_client: What to read.
+        chunk_size: Bytes per chunk.
+        num_workers: Ranges read at a time; None reads one stream.
+    """
+
+    def __init__(
+        self,
+        object_client: ObjectClient,
+        chunk_size: int | None = None,
+        num_workers: int | None = None,
+    ) -> None:
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size {chunk_size}: expected at least 1")
+        self._object_client = object_client
+        self._chunk_size = chunk_size
+        self._num_workers = num_workers
+        self._attributes: ObjectAttributes | None = None
+
+    def head(self) -> ObjectAttributes:
+        """Asks for the object's attributes.
+
+        Raises:
+            AISError: There is no such object, with status 404.
+        """
+        self._attributes = ObjectAttributes(self._object_client.head())
+        return self._attributes
+
+    @property
+    def attributes(self) -> ObjectAttributes:
+        """Attributes; asked for once."""
+        return self._attributes or self.head()
+
+    def read_all(self) -> Content_co:
+        """Reads everything.
+
+        Returns:
+            The content; with `num_workers` a `ParallelBuffer`, which the caller closes.
+
+        Raises:
+            ErrObjNotFound: There is no such object.
+            AISConnectionError: The transfer broke.
+        """
+        # Which of the two it is, is decided together with the type, in Object.get_reader.
+        if self._num_workers is not None:
+            return cast(Content_co, self._parallel(self._num_workers).read_all())
+        return cast(Content_co, self._object_client.get()[1])
+
+    def read_into(self, buffer: WritableBuffer, offset: int = 0) -> int:
+        """Reads into memory of the caller, large objects by parallel ranges.
+
+        Args:
+            buffer: Writable and C-contiguous: a bytearray, numpy array, shared memory.
+            offset: First byte to read.
+
+        Returns:
+            Bytes read: the size of the buffer, or less where the object ends.
+
+        Raises:
+            TypeError: The buffer is read-only or not contiguous.
+            ErrObjNotFound: There is no such object.
+        """
+        return self._object_client.get_into(buffer, offset)
+
+    def raw(self) -> RawStream:
+        """Opens the stream; the caller closes it."""
+        stream = self._object_client.open()
+        self._attributes = ObjectAttributes(CaseInsensitiveDict(stream.headers))
+        return RawStream(stream)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Reads anew, in chunks."""
+        return self._provider(self._chunk_size or DEFAULT_CHUNK_SIZE).create_iter()
+
+    def as_file(self, buffer_size: int | None = None, max_resume: int = 5) -> ObjectFileReader:
+        """Reads as a file that goes on by itself after the connection broke.
+
+        Args:
+            buffer_size: Accepted for compatibility; transfers are buffered natively.
+            max_resume: How often it may go on; more breaks are an error.
+
+        Raises:
+            ValueError: A number is negative.
+        """
+        if (buffer_size or 0) < 0 or max_resume < 0:
+            raise ValueError(
+                f"max_resume {max_resume}, buffer_size {buffer_size}: expected 0 or more"
+            )
+        return ObjectFileReader(self._provider(self._chunk_size), max_resume)
+
+    def _provider(self, chunk_size: int | None) -> BaseContentIterProvider:
+        if self._num_workers is not None:
+            return self._parallel(self._num_workers)
+        return ContentIterProvider(self._object_client, chunk_size)
+
+    def _parallel(self, workers: int) -> ParallelContentIterProvider:
+        return ParallelContentIterProvider(self._object_client, self._chunk_size, workers)
