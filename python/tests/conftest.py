@@ -1,0 +1,50 @@
+"""Clusters of real processes for the whole suite. Every test takes a bucket of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import Wire
+
+import aistore
+from aistore.sdk import Bucket, Client
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[aistore.LocalCluster]:
+    """One gateway and three targets with two mountpaths each, shared by all tests that do no harm."""
+    with aistore.LocalCluster(targets=3, root=tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[aistore.LocalCluster]:
+    """A cluster that the test may break."""
+    with aistore.LocalCluster(targets=3, root=tmp_path / "cluster") as running:
+        yield running
+
+
+@pytest.fixture
+def client(cluster: aistore.LocalCluster) -> Client:
+    """A client of the shared cluster."""
+    return cluster.client()
+
+
+@pytest.fixture
+def bucket(client: Client) -> Iterator[Bucket]:
+    """A fresh bucket, destroyed afterwards."""
+    made = client.bucket(f"b-{os.getpid()}-{next(_names)}").create()
+    yield made
+    made.delete(missing_ok=True)
+
+
+@pytest.fixture
+def wire(cluster: aistore.LocalCluster) -> Wire:
+    """Raw HTTP to the shared cluster's gateway."""
+    return Wire(cluster.endpoint)

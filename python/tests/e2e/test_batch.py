@@ -1,0 +1,161 @@
+"""GetBatch: strict order over objects and files in shards, on every target, missing ones marked."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import tarfile
+
+import pytest
+
+from aistore.sdk import Bucket, Client
+from aistore.sdk.errors import AISError, ErrObjNotFound
+
+
+def make_tar(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.fixture
+def contents(bucket: Bucket) -> dict[tuple[str, str], bytes]:
+    """200 plain objects and 6 shards of 50 files; keys are (object, archpath)."""
+    rng = random.Random(7)
+    plain = {(f"obj-{i:03}", ""): rng.randbytes(rng.randrange(20_000)) for i in range(200)}
+    plain["obj-empty", ""] = b""
+    shards = {
+        f"shard-{s}.tar": {
+            f"dir/{'long' * 40}-{f}-ü.bin" if f % 10 == 0 else f"{f}.bin": rng.randbytes(
+                rng.randrange(9_000)
+            )
+            for f in range(50)
+        }
+        for s in range(6)
+    }
+    bucket.put_many(
+        [(name, content) for (name, _), content in plain.items()]
+        + [(name, make_tar(files)) for name, files in shards.items()]
+    )
+    inside = {(s, f): c for s, files in shards.items() for f, c in files.items()}
+    return plain | inside
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_entries_come_in_request_order(
+    client: Client, bucket: Bucket, contents: dict[tuple[str, str], bytes], streaming: bool
+) -> None:
+    wanted = list(contents)
+    random.Random(1).shuffle(wanted)
+    wanted += wanted[:20]  # the same entry twice is two entries
+    batch = client.batch(bucket=bucket, streaming_get=streaming)
+    for name, archpath in wanted:
+        batch.add(name, archpath=archpath or None)
+    got = list(batch.get())
+    assert [(out.obj_name, out.archpath or "") for out, _ in got] == wanted
+    assert [content for _, content in got] == [contents[key] for key in wanted]
+    assert all(isinstance(content, bytes) and not out.err_msg for out, content in got)
+
+
+def test_raw_stream_is_a_plain_tar(
+    client: Client, bucket: Bucket, contents: dict[tuple[str, str], bytes]
+) -> None:
+    wanted = [("obj-003", ""), ("shard-1.tar", "7.bin"), ("obj-empty", ""), ("obj-150", "")]
+    batch = client.batch(bucket=bucket)
+    for name, archpath in wanted:
+        batch.add(name, archpath=archpath or None)
+    with tarfile.open(fileobj=io.BytesIO(batch.get(raw=True).read())) as archive:
+        members = archive.getmembers()
+        assert [m.name for m in members] == [
+            f"{bucket.name}/{name}" + (f"/{archpath}" if archpath else "")
+            for name, archpath in wanted
+        ]
+        read = [archive.extractfile(m) for m in members]
+        assert [f.read() if f else None for f in read] == [contents[key] for key in wanted]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_missing_entries_are_marked_and_the_rest_arrives(
+    client: Client, bucket: Bucket, contents: dict[tuple[str, str], bytes], streaming: bool
+) -> None:
+    batch = client.batch(bucket=bucket, cont_on_err=True, streaming_get=streaming)
+    batch.add("obj-001").add("absent").add("shard-0.tar", archpath="nope.bin").add(
+        "no.tar", archpath="x"
+    ).add("obj-002")
+    got = list(batch.get())
+    assert [bool(out.err_msg) for out, _ in got] == [False, True, True, True, False]
+    assert [content for _, content in got] == [
+        contents["obj-001", ""],
+        b"",
+        b"",
+        b"",
+        contents["obj-002", ""],
+    ]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_missing_entry_fails_a_strict_batch_and_is_named(
+    client: Client, bucket: Bucket, contents: dict[tuple[str, str], bytes], streaming: bool
+) -> None:
+    batch = client.batch(
+        ["obj-001", "absent"], bucket=bucket, cont_on_err=False, streaming_get=streaming
+    )
+    with pytest.raises(ErrObjNotFound, match="absent"):
+        list(batch.get())
+
+
+def test_too_many_missing_entries_fail_the_batch(client: Client, bucket: Bucket) -> None:
+    batch = client.batch([f"absent-{i}" for i in range(20)], bucket=bucket, cont_on_err=True)
+    with pytest.raises(AISError, match="soft-errors limit"):
+        list(batch.get())
+
+
+def test_ranges_in_objects_and_members(
+    client: Client, bucket: Bucket, contents: dict[tuple[str, str], bytes]
+) -> None:
+    content, member = os.urandom(5000), contents["shard-2.tar", "7.bin"]
+    bucket.object("r").get_writer().put_content(content)
+    batch = client.batch(bucket=bucket)
+    batch.add("r", start=100, length=50).add("r", start=4000, length=-1)
+    batch.add("shard-2.tar", archpath="7.bin", start=0, length=1)
+    assert [c for _, c in batch.get()] == [content[100:150], content[4000:], member[:1]]
+
+    batch = client.batch(bucket=bucket, cont_on_err=True).add("r", start=4990, length=11)
+    with pytest.raises(AISError) as outside:
+        list(batch.get())
+    assert outside.value.status_code == 400
+
+
+def test_batch_over_several_buckets(client: Client, bucket: Bucket) -> None:
+    other = client.bucket(f"{bucket.name}-other").create()
+    try:
+        bucket.object("o").get_writer().put_content(b"one")
+        other.object("o").get_writer().put_content(b"two")
+        batch = client.batch([bucket.object("o"), other.object("o"), bucket.object("o")])
+        assert [c for _, c in batch.get()] == [b"one", b"two", b"one"]
+    finally:
+        other.delete()
+
+
+def test_a_batch_of_large_objects_keeps_order(client: Client, bucket: Bucket) -> None:
+    contents = {f"big-{i}": os.urandom(6 << 20) for i in range(6)}
+    bucket.put_many(list(contents.items()))
+    names = list(contents) * 2
+    got = list(client.batch(names, bucket=bucket).get())
+    assert [c for _, c in got] == [contents[n] for n in names]
+
+
+def test_bad_batches_are_refused_before_data_moves(client: Client, bucket: Bucket) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        client.batch(bucket=bucket).get()
+    with pytest.raises(ValueError):
+        client.batch(bucket=bucket).add("o", start=-1, length=2)
+    with pytest.raises(ValueError):
+        client.batch(bucket=bucket).add("o", start=3)
+    with pytest.raises(AISError, match="no-such-bucket"):
+        list(client.batch(["o"], bucket=client.bucket("no-such-bucket")).get())

@@ -1,0 +1,102 @@
+"""What tests share: raw HTTP, bounded polling, processes."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"
+
+
+@dataclass
+class Answer:
+    """One HTTP answer, whole."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """First value of a header."""
+        return next((v for k, v in self.headers if k.lower() == name.lower()), None)
+
+    def json(self) -> Any:
+        """Body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Wire:
+    """Plain HTTP without redirects, retries or any of our client code."""
+
+    endpoint: str
+    default_headers: dict[str, str] = field(default_factory=dict)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        action: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        base: str | None = None,
+        **query: str,
+    ) -> Answer:
+        """Sends one request and reads the whole answer."""
+        if action is not None:
+            body = json.dumps({"name": "", "value": None, **action}).encode()
+        address = urlsplit(base or self.endpoint)
+        target = path + ("?" + urlencode(query) if query else "")
+        connection = HTTPConnection(address.hostname or "", address.port, timeout=30)
+        try:
+            connection.request(method, target, body, {**self.default_headers, **(headers or {})})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.getheaders(), answer.read())
+        finally:
+            connection.close()
+
+    def follow(self, method: str, path: str, **options: Any) -> Answer:
+        """Sends a request and follows one redirect by hand, method and body kept."""
+        first = self.send(method, path, **options)
+        if first.status not in {301, 307}:
+            return first
+        there = urlsplit(first.header("location") or "")
+        options = {k: v for k, v in options.items() if k in {"body", "action", "headers"}}
+        return self.send(
+            method, f"{there.path}?{there.query}", base=f"http://{there.netloc}", **options
+        )
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
+    """Polls a condition; fails with `what` when the time is up."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+def process_is_gone(pid: int) -> bool:
+    """Whether a process has ended (a zombie of ours counts as ended)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state == "Z"
+
+
+def fetch(url: str) -> bytes:
+    """GET with redirects followed, as curl -L would."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return bytes(answer.read())

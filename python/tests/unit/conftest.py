@@ -1,0 +1,5 @@
+"""Fixtures of the unit tests."""
+
+from unit.fakes import native
+
+__all__ = ["native"]
