@@ -352,3 +352,19 @@ def test_slow_and_silent_peers_do_not_stop_others(wire: Wire, bucket: Bucket) ->
     finally:
         for conn in idle:
             conn.close()
+
+
+def test_a_target_may_not_join_where_it_would_hide_objects(
+    own_cluster: aistore.LocalCluster, tmp_path: Path
+) -> None:
+    """Without rebalance a new target would own objects that it does not have."""
+    bucket = own_cluster.client().bucket("b").create()
+    bucket.put_many([(f"o{i}", b"x") for i in range(30)])
+    done = aisnode(
+        "--role", "target", "--listen", "127.0.0.1:0", "--join", own_cluster.endpoint,
+        "--data-dir", str(tmp_path / "late"),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert own_cluster.endpoint in done.stderr
+    assert "rebalanced" in done.stderr
+    assert all(bucket.object(f"o{i}").get_reader().read_all() == b"x" for i in range(30))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aistore_cluster::{Command, MAX_RPC_BYTES};
+use aistore_cluster::{ClusterState, Command, MAX_RPC_BYTES};
 use aistore_core::error::ApiError;
 use aistore_core::placement::digest;
 use aistore_core::smap::{NodeKind, Snode};
@@ -120,6 +120,7 @@ impl Gateway {
                 ),
             ));
         }
+        check_membership(&state, &node)?;
         self.probe(&node).await?;
         let state = self.submit(Command::RegisterNode { node: node.clone() }).await?;
         self.beat(&node.daemon_id);
@@ -148,3 +149,20 @@ impl Gateway {
         }
     }
 }
+/// Refuses a new target where objects may exist: it would become the owner of some of them, and until
+/// rebalance can move them there they would look deleted.
+fn check_membership(state: &ClusterState, node: &Snode) -> Result<(), ApiError> {
+    if state.smap.tmap.contains_key(&node.daemon_id) || state.bmd.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        409,
+        "ErrLimitedCoexistence",
+        format!(
+            "{} cannot join: the cluster has {} bucket(s), and objects are not rebalanced to new targets yet; start all targets before the first bucket is created, or destroy the buckets first",
+            node.display(),
+            state.bmd.len()
+        ),
+    ))
+}
+
