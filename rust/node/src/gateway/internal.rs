@@ -165,4 +165,3 @@ fn check_membership(state: &ClusterState, node: &Snode) -> Result<(), ApiError> 
         ),
     ))
 }
-

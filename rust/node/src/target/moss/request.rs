@@ -20,7 +20,7 @@ pub(super) struct BatchPath {
 }
 
 impl BatchPath {
-    /// Reads what follows `/v1/ml/moss/`: `[bucket/][job/work/targets]`.
+    /// Reads what follows `/v1/ml/moss/`: `[bucket/][JOB/WORK/COUNT]`.
     pub(super) fn parse(rest: &str) -> Result<Self, ApiError> {
         let items: Vec<&str> = rest.split('/').filter(|item| !item.is_empty()).collect();
         let (bucket, job) = match *items.as_slice() {
