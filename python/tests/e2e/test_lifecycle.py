@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,3 +174,23 @@ def test_memory_at_rest_and_under_load_is_bounded(own_cluster: aistore.LocalClus
             if not readers:
                 break
     assert 0 < peak < 300
+
+
+def test_a_lost_or_foreign_mountpath_stops_the_start(tmp_path: Path) -> None:
+    """Objects on a disk that is not mounted must not look deleted, nor fall to another cluster."""
+    root = tmp_path / "c"
+    with aistore.LocalCluster(targets=1, mountpaths=2, root=root) as cluster:
+        bucket = cluster.client().bucket("b").create()
+        bucket.put_many([(f"o{i}", b"x") for i in range(40)])
+    with pytest.raises(RuntimeError, match="would look deleted"):
+        aistore.LocalCluster(targets=1, mountpaths=1, root=root)
+    (disk,) = root.glob("**/mp2")
+    disk.rename(tmp_path / "unmounted")
+    with pytest.raises(RuntimeError, match="would look deleted"):
+        aistore.LocalCluster(targets=1, mountpaths=2, root=root)
+    if disk.exists():
+        shutil.rmtree(disk)
+    (tmp_path / "unmounted").rename(disk)
+    with aistore.LocalCluster(targets=1, mountpaths=2, root=root) as cluster:
+        names = [e.name for e in cluster.client().bucket("b").list_all_objects()]
+        assert names == sorted(f"o{i}" for i in range(40))

@@ -93,7 +93,7 @@ impl Gateway {
     }
 
     async fn no_such_job(&self, req: &mut Req) -> Result<ApiError, ApiError> {
-        let body = req.read_body(crate::http::request::MAX_CONTROL_BODY_BYTES).await?;
+        let body = req.read_body(crate::http::request::MAX_ACTION_BYTES).await?;
         let query: Value = if body.is_empty() {
             Value::Null
         } else {

@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use super::Gateway;
 use super::objects::no_targets;
 use super::redirect::{location, to};
+use crate::http::request::MAX_CONTROL_BODY_BYTES;
 use crate::http::{Reply, Req, path, reply};
 
 impl Gateway {
@@ -46,7 +47,10 @@ impl Gateway {
             super::props(&state, bucket)?;
         }
         let target = if colocate {
-            let batch: MossReq = req.read_json().await?;
+            let body = req.read_body(MAX_CONTROL_BODY_BYTES).await?;
+            let batch: MossReq = serde_json::from_slice(&body).map_err(|err| {
+                ApiError::bad_request(format!("malformed JSON in the batch request: {err}"))
+            })?;
             richest(&state, &batch, bucket.as_ref())
         } else {
             None

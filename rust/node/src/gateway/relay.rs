@@ -66,7 +66,7 @@ impl Gateway {
                 headers.insert(name, value.clone());
             }
         }
-        let body = req.read_body(crate::http::request::MAX_CONTROL_BODY_BYTES).await?;
+        let body = req.read_body(crate::http::request::MAX_ACTION_BYTES).await?;
         let sent = self.ctx.intra.send(Method::GET, &url, headers, body, RELAY_TIMEOUT).await;
         let Ok(answer) = sent else { return Ok(reply::empty(StatusCode::BAD_GATEWAY)) };
         let (parts, body) = answer.into_parts();

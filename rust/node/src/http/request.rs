@@ -15,7 +15,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Query, Reply, reply};
 
-/// Largest body of a control request: a configuration or a batch of a million short names.
+/// Largest body of an action message or another small control request: a full configuration is 20 KiB.
+pub const MAX_ACTION_BYTES: usize = 1 << 20;
+/// Largest body that names many things: a batch of a million short names.
 pub const MAX_CONTROL_BODY_BYTES: usize = 64 << 20;
 /// Longest wait for the next piece of a control body; a silent client must not hold a connection.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,7 +56,7 @@ impl Req {
     ///
     /// As [`Req::read_body`], and 400 for malformed JSON.
     pub async fn read_json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
-        let body = self.read_body(MAX_CONTROL_BODY_BYTES).await?;
+        let body = self.read_body(MAX_ACTION_BYTES).await?;
         serde_json::from_slice(&body).map_err(|err| {
             ApiError::bad_request(format!("malformed JSON in the body of the request: {err}"))
         })
@@ -66,7 +68,7 @@ impl Req {
     ///
     /// As [`Req::read_json`].
     pub async fn read_action(&mut self) -> Result<Option<ActionMsg>, ApiError> {
-        let body = self.read_body(MAX_CONTROL_BODY_BYTES).await?;
+        let body = self.read_body(MAX_ACTION_BYTES).await?;
         if body.is_empty() {
             return Ok(None);
         }

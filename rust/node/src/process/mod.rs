@@ -1,5 +1,6 @@
 //! The process: options, start, serving, stop.
 
+mod claims;
 mod identity;
 mod options;
 mod signals;

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::claims;
 use super::identity::{DataDir, write_atomically};
 use super::options::{Options, Role, advertised};
 use crate::context::{NodeContext, Upstream};
@@ -142,9 +143,13 @@ impl Process {
         server::serve(node.clone(), listener);
         let config = StoreConfig::new(options.mountpaths.clone());
         let (mountpaths, known) = (options.mountpaths.clone(), ctx.state());
+        let (claimant, record_dir) = (id.clone(), dir.clone());
         let store = blocking(move || {
+            claims::check(&mountpaths, &claimant, &record_dir)?;
             let store = Store::open(config).map_err(|err| err.to_string())?;
-            match follow::check_ownership(&known, &store, &mountpaths) {
+            let owned = follow::check_ownership(&known, &store, &mountpaths)
+                .and_then(|()| claims::record(&mountpaths, &claimant, &record_dir));
+            match owned {
                 Ok(()) => Ok(Arc::new(store)),
                 Err(message) => {
                     // The refusal is what counts; the store was not touched.
