@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use aistore_core::error::ApiError;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -48,4 +50,10 @@ impl Tasks {
     pub fn is_empty(&self) -> bool {
         self.tracker.is_empty()
     }
+}
+
+/// A blocking task did not come back: it panicked, or the node shuts down.
+pub(crate) fn lost_task(err: &JoinError) -> ApiError {
+    tracing::error!(error = %err, "blocking task lost");
+    ApiError::internal("the node could not finish the request; see its log")
 }

@@ -13,7 +13,6 @@ use http::{Method, StatusCode};
 use super::Gateway;
 use super::objects::no_targets;
 use super::redirect::{location, to};
-use crate::http::request::MAX_CONTROL_BODY_BYTES;
 use crate::http::{Reply, Req, path, reply};
 
 impl Gateway {
@@ -47,10 +46,7 @@ impl Gateway {
             super::props(&state, bucket)?;
         }
         let target = if colocate {
-            let body = req.read_body(MAX_CONTROL_BODY_BYTES).await?;
-            let batch: MossReq = serde_json::from_slice(&body).map_err(|err| {
-                ApiError::bad_request(format!("malformed JSON in the batch request: {err}"))
-            })?;
+            let batch: MossReq = req.read_batch_json().await?;
             richest(&state, &batch, bucket.as_ref())
         } else {
             None

@@ -14,11 +14,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Query, Reply, reply};
+use crate::tasks::lost_task;
 
 /// Largest body of an action message or another small control request: a full configuration is 20 KiB.
 pub const MAX_ACTION_BYTES: usize = 1 << 20;
 /// Largest body that names many things: a batch of a million short names.
-pub const MAX_CONTROL_BODY_BYTES: usize = 64 << 20;
+const MAX_CONTROL_BODY_BYTES: usize = 64 << 20;
+/// Bodies up to this size are parsed on the worker; it takes some 100 us.
+const INLINE_JSON_BYTES: usize = 64 << 10;
 /// Longest wait for the next piece of a control body; a silent client must not hold a connection.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -60,6 +63,30 @@ impl Req {
         serde_json::from_slice(&body).map_err(|err| {
             ApiError::bad_request(format!("malformed JSON in the body of the request: {err}"))
         })
+    }
+
+    /// Reads a batch request, which may have very many entries, without holding up the worker.
+    ///
+    /// # Errors
+    ///
+    /// As [`Req::read_json`].
+    pub async fn read_batch_json<T>(&mut self) -> Result<T, ApiError>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let body = self.read_body(MAX_CONTROL_BODY_BYTES).await?;
+        let parse = |body: &[u8]| {
+            serde_json::from_slice(body).map_err(|err| {
+                ApiError::bad_request(format!(
+                    "malformed JSON in the body of the batch request: {err}"
+                ))
+            })
+        };
+        if body.len() <= INLINE_JSON_BYTES {
+            return parse(&body);
+        }
+        let parsed = tokio::task::spawn_blocking(move || parse(&body));
+        parsed.await.map_err(|err| lost_task(&err))?
     }
 
     /// Reads the body as an action message; `None` when there is no body.

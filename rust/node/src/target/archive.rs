@@ -9,11 +9,12 @@ use http::StatusCode;
 use http::header::HeaderMap;
 
 use super::Target;
-use super::failure::{lost_task, read_failure};
+use super::failure::read_failure;
 use super::get::{GetFailure, Selection};
 use super::objects::{ObjectRef, Objects};
 use super::read::Extent;
 use crate::http::{Reply, Req};
+use crate::tasks::lost_task;
 
 /// Bytes of a shard that tell its format.
 const MAGIC_BYTES: usize = 512;

@@ -9,9 +9,10 @@ use aistore_core::props::ACCESS_DELETE_OBJECT;
 use http::StatusCode;
 
 use super::Target;
-use super::failure::{lost_task, store_failure};
+use super::failure::store_failure;
 use super::objects::ObjectRef;
 use crate::http::{Reply, Req, reply};
+use crate::tasks::lost_task;
 
 impl Target {
     pub(super) async fn delete(

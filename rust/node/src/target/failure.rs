@@ -2,7 +2,6 @@
 
 use aistore_core::error::ApiError;
 use aistore_store::StoreError;
-use tokio::task::JoinError;
 
 /// Turns a store failure into an answer; `cname` names the object.
 ///
@@ -27,10 +26,4 @@ pub(crate) fn store_failure(err: &StoreError, cname: &str) -> ApiError {
 pub(crate) fn read_failure(err: &std::io::Error, cname: &str) -> ApiError {
     tracing::error!(object = cname, error = %err, "read failure");
     ApiError::internal(format!("{cname}: cannot read the stored object: {err}"))
-}
-
-/// A blocking task did not come back: it panicked, or the node shuts down.
-pub(crate) fn lost_task(err: &JoinError) -> ApiError {
-    tracing::error!(error = %err, "blocking task lost");
-    ApiError::internal("the node could not finish the request; see its log")
 }

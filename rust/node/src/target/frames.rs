@@ -12,7 +12,6 @@ use super::Target;
 use super::moss::assemble::OnFailure;
 use super::moss::layout::Layout;
 use super::moss::plan::Plan;
-use super::moss::request::read_json;
 use super::place::{map_version, stale_map};
 use crate::http::{Reply, Req, reply};
 
@@ -30,7 +29,7 @@ struct FramesRequest {
 impl Target {
     pub(super) async fn frames(self: &Arc<Self>, mut req: Req) -> Result<Reply, ApiError> {
         let delivery = self.admit(&self.frame_requests)?;
-        let msg: FramesRequest = read_json(&mut req).await?;
+        let msg: FramesRequest = req.read_batch_json().await?;
         if msg.entries.is_empty() {
             return Err(ApiError::bad_request(BatchError::Empty.to_string()));
         }

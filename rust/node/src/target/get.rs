@@ -14,11 +14,12 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 
 use super::Target;
-use super::failure::{lost_task, read_failure};
+use super::failure::read_failure;
 use super::headers::{add_length, add_object};
 use super::objects::{ObjectRef, Objects};
 use super::read::{Extent, ExtentBody};
 use crate::http::{Body, Reply, Req, reply};
+use crate::tasks::lost_task;
 
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 

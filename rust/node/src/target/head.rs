@@ -10,10 +10,10 @@ use aistore_store::ObjectMeta;
 use http::StatusCode;
 
 use super::Target;
-use super::failure::lost_task;
 use super::headers::{Prop, add, add_head_v1, add_length};
 use super::objects::ObjectRef;
 use crate::http::{Reply, Req, reply};
+use crate::tasks::lost_task;
 
 /// Metadata of an object and where it lies.
 struct Described {

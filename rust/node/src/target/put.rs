@@ -14,11 +14,11 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 
 use super::Target;
-use super::failure::lost_task;
 use super::headers::add_object;
 use super::objects::ObjectRef;
 use super::upload::{read_off, receive};
 use crate::http::{Reply, Req, reply};
+use crate::tasks::lost_task;
 
 /// Most custom metadata that a request may set, keys and values together.
 const MAX_CUSTOM_BYTES: usize = 2048;

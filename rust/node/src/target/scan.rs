@@ -13,8 +13,9 @@ use aistore_store::{ListChunk, ListQuery, Listed, Store, StoreError};
 
 use super::Target;
 use super::date::listing_date;
-use super::failure::{lost_task, store_failure};
+use super::failure::store_failure;
 use crate::http::{Reply, Req, reply};
+use crate::tasks::lost_task;
 
 /// Listing id when the caller has none yet: never empty, and all pages need the same.
 const DEFAULT_UUID: &str = "listing-1";

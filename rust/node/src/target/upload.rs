@@ -14,9 +14,10 @@ use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::failure::{lost_task, store_failure};
+use super::failure::store_failure;
 use super::objects::{ObjectRef, Objects};
 use crate::http::request::BODY_IDLE_TIMEOUT;
+use crate::tasks::lost_task;
 
 /// Bytes gathered before they are written; two such pieces exist at a time. Bodies up to this size take
 /// a single visit to the blocking pool.

@@ -17,9 +17,10 @@ use super::outbox::Page;
 use super::plan::{Entry, Plan, Route};
 use crate::target::archive;
 use crate::target::buffers::BUFFER_BYTES;
-use crate::target::failure::{lost_task, read_failure};
+use crate::target::failure::read_failure;
 use crate::target::objects::Objects;
 use crate::target::read::Extent;
+use crate::tasks::lost_task;
 
 /// Groups under way at a time: one being sent, one being read.
 const READ_AHEAD_GROUPS: usize = 2;

@@ -33,12 +33,12 @@ use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Target;
-use super::failure::lost_task;
 use super::objects::ObjectRef;
 use super::place::is_redirected;
 use crate::context::NodeContext;
 use crate::http::{Reply, Req};
 use crate::intra::{json_headers, peer_error};
+use crate::tasks::lost_task;
 use assemble::{Assembler, EntryResult, OnFailure};
 use delivery::Delivery;
 use layout::Layout;
@@ -79,7 +79,7 @@ impl Target {
         let delivery = self.admit(&self.batches)?;
         request::check_colocation(req.query.get("coloc"))?;
         let path = BatchPath::parse(rest)?;
-        let msg: MossReq = request::read_json(&mut req).await?;
+        let msg: MossReq = req.read_batch_json().await?;
         let default_bucket = match &path.bucket {
             Some(name) => Some(self.find_bucket(&req, name).await?.bucket),
             None => None,

@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt, stream};
 use http_body::Frame;
 
 use crate::target::buffers::BUFFER_BYTES;
-use crate::target::failure::lost_task;
+use crate::tasks::lost_task;
 
 /// Archive bytes kept in memory before they go to a temporary file.
 const MEMORY_BYTES: usize = 4 << 20;

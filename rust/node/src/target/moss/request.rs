@@ -3,12 +3,8 @@
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::moss::{BatchError, MossReq, Wanted};
-use serde::de::DeserializeOwned;
 
-use crate::http::Req;
-use crate::http::request::MAX_CONTROL_BODY_BYTES;
 use crate::target::archive::Format;
-use crate::target::failure::lost_task;
 
 /// Parts of the final path, which the gateway chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,27 +32,6 @@ impl BatchPath {
         };
         Ok(Self { bucket: bucket.map(str::to_owned), job: job.to_owned() })
     }
-}
-
-/// Bodies up to this size are parsed on the worker; it takes some 100 us.
-const INLINE_JSON_BYTES: usize = 64 << 10;
-
-/// Reads a request that may have very many entries, without holding up the worker.
-pub(in crate::target) async fn read_json<T>(req: &mut Req) -> Result<T, ApiError>
-where
-    T: DeserializeOwned + Send + 'static,
-{
-    let body = req.read_body(MAX_CONTROL_BODY_BYTES).await?;
-    let parse = |body: &[u8]| {
-        serde_json::from_slice(body).map_err(|err| {
-            ApiError::bad_request(format!("malformed JSON in the body of the batch request: {err}"))
-        })
-    };
-    if body.len() <= INLINE_JSON_BYTES {
-        return parse(&body);
-    }
-    let parsed = tokio::task::spawn_blocking(move || parse(&body));
-    parsed.await.map_err(|err| lost_task(&err))?
 }
 
 /// Checks names, ranges and the output format.
