@@ -1,16 +1,28 @@
 //! Binary form of metadata, shared by index values and blob trailers.
 //!
-//! Integers are LEB128 varints but for ids, which are big-endian. A reader of version 1 refuses other
-//! versions: a new field means a new version byte and a decoder beside this one.
+//! Integers are LEB128 varints but for ids and digests, which are big-endian. Version 1 has the fields of
+//! an object in one blob; version 2 adds role, parts and copies, and is written only where one of them is
+//! not the default, so most entries stay small. A new field means a new version byte and a decoder beside
+//! these.
+//!
+//! ```text
+//! version 1 | fields
+//! version 2 | role | fields | parts | chunked: u8 | copies
+//! role      = 0 (object) | 1, main place (copy) | 2, upload: u64 BE, number (part)
+//! parts     = count, (size, crc32c: u32 BE, places) each;  places = count, place each
+//! place     = digest of the mountpath: u64 BE | blob: u64 BE
+//! ```
 
 use std::collections::BTreeMap;
 
 use aistore_core::checksum::ChecksumType;
 
-use crate::meta::{BlobId, ObjectMeta};
+use crate::meta::{BlobId, MAX_PARTS, MAX_PLACES, ObjectMeta, Part, Place, Role};
 
-/// Version byte that starts each index value.
-const INDEX_V1: u8 = 1;
+/// First byte of an entry without role, parts and copies.
+pub(crate) const V1: u8 = 1;
+/// First byte of an entry with any of them.
+pub(crate) const V2: u8 = 2;
 
 /// Index key of one object: the bucket id, big-endian, then the name.
 pub(crate) fn key(bid: u64, name: &str) -> Vec<u8> {
@@ -29,34 +41,121 @@ pub(crate) fn split_key(key: &[u8]) -> Option<(u64, &str)> {
     Some((u64::from_be_bytes(*bid), std::str::from_utf8(name).ok()?))
 }
 
-/// Encodes an index value.
+/// The version byte that an entry needs.
+pub(crate) fn version_of(role: Role, meta: &ObjectMeta) -> u8 {
+    let plain = role == Role::Object && meta.parts.is_empty() && meta.copies.is_empty();
+    if plain && !meta.chunked { V1 } else { V2 }
+}
+
+/// Encodes the index value of an object.
 pub(crate) fn encode_value(meta: &ObjectMeta) -> Vec<u8> {
+    encode_entry(Role::Object, meta)
+}
+
+/// Encodes an index value.
+pub(crate) fn encode_entry(role: Role, meta: &ObjectMeta) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
-    out.push(INDEX_V1);
-    encode_meta(&mut out, meta);
+    let version = version_of(role, meta);
+    out.push(version);
+    if version == V2 {
+        encode_role(&mut out, role);
+    }
+    encode_meta(&mut out, version, meta);
     out
 }
 
 /// Decodes an index value; `None` when it is damaged.
-pub(crate) fn decode_value(value: &[u8]) -> Option<ObjectMeta> {
+pub(crate) fn decode_entry(value: &[u8]) -> Option<(Role, ObjectMeta)> {
     let mut input = Input(value);
-    if input.byte()? != INDEX_V1 {
-        return None;
-    }
-    let meta = decode_meta(&mut input)?;
-    input.0.is_empty().then_some(meta)
+    let version = input.byte()?;
+    let role = decode_role(&mut input, version)?;
+    let meta = decode_meta(&mut input, version)?;
+    input.0.is_empty().then_some((role, meta))
+}
+
+/// Decodes an index value, whatever its role.
+pub(crate) fn decode_value(value: &[u8]) -> Option<ObjectMeta> {
+    decode_entry(value).map(|(_, meta)| meta)
 }
 
 /// Decodes only blob and size: what a plain listing needs, without allocating.
 pub(crate) fn decode_place(value: &[u8]) -> Option<(BlobId, u64)> {
     let mut input = Input(value);
-    if input.byte()? != INDEX_V1 {
-        return None;
-    }
+    let version = input.byte()?;
+    decode_role(&mut input, version)?;
     Some((BlobId(input.u64()?), input.varint()?))
 }
 
-pub(crate) fn encode_meta(out: &mut Vec<u8>, meta: &ObjectMeta) {
+const ROLE_OBJECT: u8 = 0;
+const ROLE_COPY: u8 = 1;
+const ROLE_PART: u8 = 2;
+
+pub(crate) fn encode_role(out: &mut Vec<u8>, role: Role) {
+    match role {
+        Role::Object => out.push(ROLE_OBJECT),
+        Role::Copy { main } => {
+            out.push(ROLE_COPY);
+            encode_place(out, main);
+        }
+        Role::Part { upload, number } => {
+            out.push(ROLE_PART);
+            out.extend_from_slice(&upload.to_be_bytes());
+            put_varint(out, u64::from(number));
+        }
+    }
+}
+
+/// The role that an entry of this version has; `None` for versions that are not known.
+pub(crate) fn decode_role(input: &mut Input<'_>, version: u8) -> Option<Role> {
+    match version {
+        V1 => Some(Role::Object),
+        V2 => match input.byte()? {
+            ROLE_OBJECT => Some(Role::Object),
+            ROLE_COPY => Some(Role::Copy { main: decode_at(input)? }),
+            ROLE_PART => {
+                let upload = input.u64()?;
+                Some(Role::Part { upload, number: u32::try_from(input.varint()?).ok()? })
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn encode_place(out: &mut Vec<u8>, place: Place) {
+    out.extend_from_slice(&place.mountpath.to_be_bytes());
+    out.extend_from_slice(&place.blob.0.to_be_bytes());
+}
+
+fn decode_at(input: &mut Input<'_>) -> Option<Place> {
+    Some(Place { mountpath: input.u64()?, blob: BlobId(input.u64()?) })
+}
+
+fn encode_places(out: &mut Vec<u8>, places: &[Place]) {
+    put_varint(out, places.len() as u64);
+    for place in places {
+        encode_place(out, *place);
+    }
+}
+
+fn decode_places(input: &mut Input<'_>) -> Option<Vec<Place>> {
+    let count = input.count(MAX_PLACES)?;
+    (0..count).map(|_| decode_at(input)).collect()
+}
+
+/// Encodes one part of an object.
+pub(crate) fn encode_part(out: &mut Vec<u8>, part: &Part) {
+    put_varint(out, part.size);
+    out.extend_from_slice(&part.crc32c.to_be_bytes());
+    encode_places(out, &part.places);
+}
+
+pub(crate) fn decode_part(input: &mut Input<'_>) -> Option<Part> {
+    let (size, crc32c) = (input.varint()?, input.u32()?);
+    Some(Part { size, crc32c, places: decode_places(input)? })
+}
+
+pub(crate) fn encode_meta(out: &mut Vec<u8>, version: u8, meta: &ObjectMeta) {
     out.extend_from_slice(&meta.blob.0.to_be_bytes());
     put_varint(out, meta.size);
     put_varint(out, meta.version);
@@ -69,11 +168,19 @@ pub(crate) fn encode_meta(out: &mut Vec<u8>, meta: &ObjectMeta) {
         put_bytes(out, key.as_bytes());
         put_bytes(out, value.as_bytes());
     }
+    if version != V1 {
+        put_varint(out, meta.parts.len() as u64);
+        for part in &meta.parts {
+            encode_part(out, part);
+        }
+        out.push(u8::from(meta.chunked));
+        encode_places(out, &meta.copies);
+    }
 }
 
-pub(crate) fn decode_meta(input: &mut Input<'_>) -> Option<ObjectMeta> {
+pub(crate) fn decode_meta(input: &mut Input<'_>, version: u8) -> Option<ObjectMeta> {
     let blob = BlobId(input.u64()?);
-    let (size, version) = (input.varint()?, input.varint()?);
+    let (size, object_version) = (input.varint()?, input.varint()?);
     let (mtime_ns, atime_ns) = (input.varint()?, input.varint()?);
     let checksum_type = checksum_of_code(input.byte()?)?;
     let checksum = hex(input.bytes()?);
@@ -82,7 +189,28 @@ pub(crate) fn decode_meta(input: &mut Input<'_>) -> Option<ObjectMeta> {
         let key = std::str::from_utf8(input.bytes()?).ok()?.to_owned();
         custom.insert(key, std::str::from_utf8(input.bytes()?).ok()?.to_owned());
     }
-    Some(ObjectMeta { size, checksum_type, checksum, atime_ns, mtime_ns, version, custom, blob })
+    let mut meta = ObjectMeta {
+        size,
+        checksum_type,
+        checksum,
+        atime_ns,
+        mtime_ns,
+        version: object_version,
+        custom,
+        blob,
+        ..ObjectMeta::default()
+    };
+    if version != V1 {
+        let count = input.count(MAX_PARTS)?;
+        meta.parts = (0..count).map(|_| decode_part(input)).collect::<Option<_>>()?;
+        meta.chunked = match input.byte()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        meta.copies = decode_places(input)?;
+    }
+    Some(meta)
 }
 
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -116,6 +244,17 @@ impl<'a> Input<'a> {
         let (first, rest) = self.0.split_first_chunk::<8>()?;
         self.0 = rest;
         Some(u64::from_be_bytes(*first))
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        let (first, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(u32::from_be_bytes(*first))
+    }
+
+    /// The length of a list of at most `most` items.
+    pub(crate) fn count(&mut self, most: usize) -> Option<usize> {
+        usize::try_from(self.varint()?).ok().filter(|count| *count <= most)
     }
 
     pub(crate) fn varint(&mut self) -> Option<u64> {
@@ -191,70 +330,4 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    pub(crate) fn any_meta() -> impl Strategy<Value = ObjectMeta> {
-        let custom = proptest::collection::btree_map(".{0,9}", ".{0,20}", 0..4);
-        let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
-        (numbers, 0_u8..7, any::<Vec<u8>>(), custom).prop_map(|(n, code, sum, custom)| ObjectMeta {
-            size: n.0,
-            checksum_type: checksum_of_code(code).unwrap(),
-            checksum: hex(&sum),
-            atime_ns: n.1,
-            mtime_ns: n.2,
-            version: n.3,
-            custom,
-            blob: BlobId(n.4),
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_encoded_is_decoded(meta in any_meta()) {
-            let value = encode_value(&meta);
-            prop_assert_eq!(decode_place(&value), Some((meta.blob, meta.size)));
-            prop_assert_eq!(decode_value(&value), Some(meta));
-        }
-
-        #[test]
-        fn a_shortened_value_is_refused(meta in any_meta(), cut in 1_usize..200) {
-            let value = encode_value(&meta);
-            let keep = value.len().saturating_sub(cut);
-            prop_assert_eq!(decode_value(&value[..keep]), None);
-        }
-
-        #[test]
-        fn garbage_never_panics(bytes in any::<Vec<u8>>()) {
-            let _ = (decode_value(&bytes), decode_place(&bytes), split_key(&bytes));
-        }
-    }
-
-    #[test]
-    fn keys_sort_by_bucket_then_name() {
-        assert!(key(1, "z") < key(2, "a"));
-        assert!(key(2, "a") < key(2, "a/"));
-        assert_eq!(split_key(&key(7, "ä/b")), Some((7, "ä/b")));
-        assert_eq!(split_key(b"short"), None);
-    }
-
-    #[test]
-    fn the_stored_form_stays_as_it_is() {
-        let meta = ObjectMeta {
-            size: 300,
-            checksum_type: ChecksumType::Crc32c,
-            checksum: "364b3fb7".into(),
-            version: 2,
-            mtime_ns: 1,
-            blob: BlobId(5),
-            custom: BTreeMap::from([("k".into(), "v".into())]),
-            ..ObjectMeta::default()
-        };
-        let expected = [
-            1, 0, 0, 0, 0, 0, 0, 0, 5, 0xac, 2, 2, 1, 0, 4, 4, 0x36, 0x4b, 0x3f, 0xb7, 1, 1, b'k',
-            1, b'v',
-        ];
-        assert_eq!(encode_value(&meta), expected);
-    }
-}
+mod tests;

@@ -60,7 +60,9 @@ mod writer;
 pub use config::{DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
 pub use error::StoreError;
 pub use list::{ListChunk, ListQuery, Listed};
-pub use meta::{BlobId, MAX_CUSTOM_BYTES, MAX_NAME_BYTES, ObjectMeta};
+pub use meta::{
+    BlobId, MAX_CUSTOM_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_PLACES, ObjectMeta, Part, Place, Role,
+};
 pub use reader::ObjectReader;
 pub use store::Store;
 pub use usage::MountpathUsage;

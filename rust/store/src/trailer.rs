@@ -3,7 +3,10 @@
 //! ```text
 //! payload | body | length of body: u32 LE | crc32c of body and length: u32 LE | magic: 8 bytes
 //! body = version 1 | bucket id: u64 BE | name | metadata (see `codec`)
+//!      | version 2 | role | bucket id: u64 BE | name | metadata
 //! ```
+//!
+//! As in the index, version 2 is written only where version 1 cannot say it.
 //!
 //! The payload comes first so that its offset in the file is 0, the same for every object.
 
@@ -11,32 +14,40 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use crate::codec::{Input, decode_meta, encode_meta, put_bytes};
-use crate::meta::{MAX_CUSTOM_BYTES, MAX_NAME_BYTES, ObjectMeta};
+use crate::codec::{
+    Input, V2, decode_meta, decode_role, encode_meta, encode_role, put_bytes, version_of,
+};
+use crate::meta::{MAX_CUSTOM_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_PLACES, ObjectMeta, Role};
 
 const MAGIC: [u8; 8] = *b"AISBLOB\n";
-const VERSION: u8 = 1;
 const FOOTER_BYTES: usize = 16;
-/// A greater announced length is damage: name, custom metadata with its lengths, and the fixed fields.
-const MAX_BODY_BYTES: usize = MAX_NAME_BYTES + 4 * MAX_CUSTOM_BYTES + 1024;
+/// A greater announced length is damage: name, custom metadata with its lengths, the fixed fields, and
+/// each part with its places.
+const MAX_BODY_BYTES: usize =
+    MAX_NAME_BYTES + 4 * MAX_CUSTOM_BYTES + 1024 + (MAX_PARTS + 1) * (16 + 16 * MAX_PLACES);
 /// Read first: holds the whole trailer of nearly every object, so that one read is enough.
 const FIRST_READ_BYTES: usize = 512;
 
 /// What a blob says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Description {
+    pub(crate) role: Role,
     pub(crate) bid: u64,
     pub(crate) name: String,
     pub(crate) meta: ObjectMeta,
 }
 
 /// Encodes the trailer of a blob.
-pub(crate) fn encode(bid: u64, name: &str, meta: &ObjectMeta) -> Vec<u8> {
+pub(crate) fn encode(role: Role, bid: u64, name: &str, meta: &ObjectMeta) -> Vec<u8> {
     let mut out = Vec::with_capacity(128 + name.len());
-    out.push(VERSION);
+    let version = version_of(role, meta);
+    out.push(version);
+    if version == V2 {
+        encode_role(&mut out, role);
+    }
     out.extend_from_slice(&bid.to_be_bytes());
     put_bytes(&mut out, name.as_bytes());
-    encode_meta(&mut out, meta);
+    encode_meta(&mut out, version, meta);
     // Bounded by MAX_BODY_BYTES: names and custom metadata are checked when a put begins.
     let length = u32::try_from(out.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_le_bytes());
@@ -66,7 +77,9 @@ pub(crate) fn read(file: &File) -> io::Result<Result<Description, &'static str>>
     }
     let trailer = tail.get(tail.len() - whole..).unwrap_or_default();
     Ok(parse(trailer).and_then(|description| {
-        let described = description.meta.size.checked_add(whole as u64);
+        // With parts the payload lies in other blobs.
+        let here = if description.meta.parts.is_empty() { description.meta.size } else { 0 };
+        let described = here.checked_add(whole as u64);
         if described == Some(length) {
             Ok(description)
         } else {
@@ -101,25 +114,25 @@ fn parse(trailer: &[u8]) -> Result<Description, &'static str> {
 
 fn decode(body: &[u8]) -> Option<Description> {
     let mut input = Input(body);
-    if input.byte()? != VERSION {
-        return None;
-    }
+    let version = input.byte()?;
+    let role = decode_role(&mut input, version)?;
     let bid = input.u64()?;
     let name = std::str::from_utf8(input.bytes()?).ok()?.to_owned();
-    let meta = decode_meta(&mut input)?;
-    input.0.is_empty().then_some(Description { bid, name, meta })
+    let meta = decode_meta(&mut input, version)?;
+    input.0.is_empty().then_some(Description { role, bid, name, meta })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::{BlobId, Part, Place};
     use std::io::Write as _;
 
     fn blob(name: &str, payload: &[u8]) -> (Vec<u8>, Description) {
         let meta = ObjectMeta { size: payload.len() as u64, version: 3, ..ObjectMeta::default() };
         let mut bytes = payload.to_vec();
-        bytes.extend(encode(9, name, &meta));
-        (bytes, Description { bid: 9, name: name.to_owned(), meta })
+        bytes.extend(encode(Role::Object, 9, name, &meta));
+        (bytes, Description { role: Role::Object, bid: 9, name: name.to_owned(), meta })
     }
 
     fn read_bytes(bytes: &[u8]) -> Result<Description, &'static str> {
@@ -136,6 +149,34 @@ mod tests {
                 assert_eq!(read_bytes(&bytes), Ok(description));
             }
         }
+    }
+
+    #[test]
+    fn a_manifest_describes_payload_that_lies_elsewhere() {
+        let place = Place { mountpath: 3, blob: BlobId(4) };
+        let part = Part { size: 1 << 40, crc32c: 9, places: vec![place; 2] };
+        let meta = ObjectMeta {
+            size: 3 << 40,
+            parts: vec![part; 3],
+            chunked: true,
+            ..ObjectMeta::default()
+        };
+        for role in [Role::Object, Role::Copy { main: place }] {
+            let bytes = encode(role, 9, "n", &meta);
+            let description = Description { role, bid: 9, name: "n".into(), meta: meta.clone() };
+            assert_eq!(read_bytes(&bytes), Ok(description));
+            assert!(read_bytes(&[b"payload", bytes.as_slice()].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn the_largest_manifest_is_read_back() {
+        let place = Place { mountpath: u64::MAX, blob: BlobId(u64::MAX) };
+        let part = Part { size: u64::MAX >> 20, crc32c: 9, places: vec![place; MAX_PLACES] };
+        let parts = vec![part; MAX_PARTS];
+        let meta = ObjectMeta { parts, copies: vec![place; MAX_PLACES], ..ObjectMeta::default() };
+        let read = read_bytes(&encode(Role::Object, 9, "n", &meta)).unwrap();
+        assert_eq!(read.meta, meta);
     }
 
     #[test]

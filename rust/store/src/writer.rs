@@ -10,7 +10,7 @@ use crate::codec;
 use crate::config::PutOptions;
 use crate::error::StoreError;
 use crate::index::Change;
-use crate::meta::{BlobId, MAX_CUSTOM_BYTES, ObjectMeta};
+use crate::meta::{BlobId, MAX_CUSTOM_BYTES, ObjectMeta, Role};
 use crate::mountpath::SharedMountpath;
 use crate::shared::Shared;
 use crate::trailer;
@@ -138,6 +138,7 @@ impl ObjectWriter {
             version,
             custom: std::mem::take(&mut self.options.custom),
             blob: mountpath.next_id()?,
+            ..ObjectMeta::default()
         };
         self.seal(&meta)?;
         mountpath.commit(Change::Set { key: key.clone(), value: codec::encode_value(&meta) })?;
@@ -161,7 +162,7 @@ impl ObjectWriter {
 
     /// Writes what is held back and the trailer, and gives the file its final name.
     fn seal(&mut self, meta: &ObjectMeta) -> Result<(), StoreError> {
-        let trailer = trailer::encode(self.bid, &self.name, meta);
+        let trailer = trailer::encode(Role::Object, self.bid, &self.name, meta);
         let buffer = std::mem::take(&mut self.buffer);
         self.file()?.append(&buffer, &trailer)?;
         match self.file.take() {
