@@ -1,6 +1,7 @@
 //! The process: options, start, serving, stop.
 
 mod claims;
+mod environment;
 mod identity;
 mod options;
 mod signals;

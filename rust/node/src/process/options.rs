@@ -3,8 +3,10 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
 use serde::Deserialize;
+
+use super::environment;
 
 /// Listen address when none is given.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -128,9 +130,11 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// Unknown flags and keys, bad values, combinations that cannot work.
+    /// Unknown flags, keys and `AISNODE_` variables, bad values, combinations that cannot work.
     pub(crate) fn parse(args: Vec<String>) -> Result<Self, OptionsError> {
         let flags = Flags::try_parse_from(args)?;
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        environment::check(&Flags::command(), names)?;
         let Some(path) = flags.config.clone() else { return check(flags) };
         check(over(read_file(&path)?, flags, &path))
     }
