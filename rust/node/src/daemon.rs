@@ -11,6 +11,22 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::{disks, status, sysinfo};
 
+/// Where nodes take changes of themselves from gateways.
+pub(crate) const CHANGE_PATH: &str = "/v1/internal/daemon";
+/// Changes of one node that this version knows of but does not carry out.
+const LATER: [&str; 10] = [
+    "mountpaths",
+    "set-config",
+    "reset-config",
+    "rotate-logs",
+    "reset-stats",
+    "clear-lcache",
+    "reload-creds",
+    "load-x509",
+    "shutdown-node",
+    "decommission-node",
+];
+
 /// Answers `/v1/daemon`.
 ///
 /// # Errors
@@ -19,24 +35,46 @@ use crate::{disks, status, sysinfo};
 pub(crate) async fn answer(node: &Node, req: &mut Req) -> Result<Reply, ApiError> {
     match req.method {
         Method::GET => what(node, req).await,
-        Method::POST | Method::PUT => change(node, req),
+        Method::POST | Method::PUT | Method::DELETE
+            if node.ctx().snode.daemon_type == NodeKind::Target =>
+        {
+            Err(ApiError::new(
+                403,
+                "",
+                format!("{} takes changes through a gateway only", node.ctx().display()),
+            ))
+        }
+        Method::POST | Method::PUT => change(node, req).await,
         _ => Ok(reply::method_not_allowed("GET, POST, PUT")),
     }
 }
 
-fn change(node: &Node, req: &Req) -> Result<Reply, ApiError> {
-    if node.ctx().snode.daemon_type == NodeKind::Target {
-        return Err(ApiError::new(
-            403,
-            "",
-            format!("{} takes changes through a gateway only", node.ctx().display()),
+/// Carries out a change of this one node, which a gateway passes on from `/v1/reverse/daemon`.
+///
+/// # Errors
+///
+/// As the change says; 501 for one that this version does not have, 400 for one that nobody knows.
+pub(crate) async fn change(node: &Node, req: &mut Req) -> Result<Reply, ApiError> {
+    let segments = path::segments(&req.raw_path)?;
+    let at = segments.iter().position(|segment| segment == "daemon").unwrap_or(0);
+    match segments.get(at + 1).map(String::as_str) {
+        Some(item) => Err(unsupported(node, item)),
+        None => {
+            let action = req.read_action().await?.unwrap_or_default();
+            Err(unsupported(node, &action.action))
+        }
+    }
+}
+
+/// 501 for a change that this version does not have, 400 for one that nobody knows.
+fn unsupported(node: &Node, change: &str) -> ApiError {
+    let node = node.ctx().display();
+    if LATER.contains(&change) {
+        return ApiError::unsupported(format!(
+            "changing one node ({node}: \"{change}\") is not supported by this version"
         ));
     }
-    let item = path::segments(&req.raw_path)?.into_iter().nth(2).unwrap_or_default();
-    Err(ApiError::unsupported(format!(
-        "changing one node ({}) is not supported by this version; change the cluster with PUT /v1/cluster",
-        if item.is_empty() { "action" } else { item.as_str() }
-    )))
+    ApiError::bad_request(format!("unknown change \"{change}\" of {node}"))
 }
 
 /// Answers one `what=`.

@@ -109,6 +109,9 @@ impl Node {
                 self.ctx.metrics.exposition(),
             ));
         }
+        if is("v1/internal/daemon") {
+            return daemon::change(self, &mut req).await;
+        }
         if is("v1/daemon") {
             return daemon::answer(self, &mut req).await;
         }

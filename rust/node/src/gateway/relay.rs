@@ -1,20 +1,24 @@
-//! `/v1/reverse/daemon`: passes a question on to the node that the client names.
+//! `/v1/reverse/daemon`: passes a question or a change on to the node that the client names.
 
 use std::time::Duration;
 
 use aistore_core::error::ApiError;
 use aistore_core::headers::NODE_ID;
 use aistore_core::smap::{FLAG_DECOMMISSION, FLAG_MAINTENANCE};
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
 
 use super::Gateway;
+use crate::daemon::CHANGE_PATH;
 use crate::http::{Reply, Req, path, reply};
+use crate::intra::{json_headers, peer_error};
 
 /// Longest wait for the node's answer; clients give up after 20 s.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a node to carry out a change.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(18);
 
 impl Gateway {
     /// Answers `/v1/reverse/daemon[/ITEM]`.
@@ -41,13 +45,12 @@ impl Gateway {
                 format!("node \"{id}\" is not in the cluster map (version {})", state.smap.version),
             ));
         };
+        let item = segments.get(3..).unwrap_or_default().join("/");
         match req.method {
             Method::GET => {}
             Method::POST | Method::PUT | Method::DELETE => {
-                return Err(ApiError::unsupported(format!(
-                    "changing one node ({}) is not supported by this version",
-                    node.display()
-                )));
+                let url = node.url().to_owned();
+                return self.relay_change(req, &url, &item).await;
             }
             _ => return Ok(reply::method_not_allowed("GET, POST, PUT, DELETE")),
         }
@@ -57,7 +60,6 @@ impl Gateway {
             let status = if decommission { "decommission" } else { "maintenance" };
             return Ok(req.json(&json!({"snode": node, "status": status})));
         }
-        let item = segments.get(3..).unwrap_or_default().join("/");
         let slash = if item.is_empty() { "" } else { "/" };
         let url = format!("{}/v1/daemon{slash}{item}?{}", node.url(), req.query.raw());
         let mut headers = HeaderMap::new();
@@ -69,13 +71,34 @@ impl Gateway {
         let body = req.read_body(crate::http::request::MAX_ACTION_BYTES).await?;
         let sent = self.ctx.intra.send(Method::GET, &url, headers, body, RELAY_TIMEOUT).await;
         let Ok(answer) = sent else { return Ok(reply::empty(StatusCode::BAD_GATEWAY)) };
-        let (parts, body) = answer.into_parts();
-        let body = body.map_err(std::io::Error::other).boxed_unsync();
-        let mut relayed = Reply::new(body);
-        *relayed.status_mut() = parts.status;
-        if let Some(kind) = parts.headers.get(CONTENT_TYPE) {
-            relayed.headers_mut().insert(CONTENT_TYPE, kind.clone());
-        }
-        Ok(relayed)
+        Ok(relayed(answer))
     }
+
+    /// Has one node carry out a change; its public address takes changes from nobody.
+    async fn relay_change(&self, req: &mut Req, node: &str, item: &str) -> Result<Reply, ApiError> {
+        let slash = if item.is_empty() { "" } else { "/" };
+        let url = format!("{node}{CHANGE_PATH}{slash}{item}?{}", req.query.raw());
+        let body = req.read_body(crate::http::request::MAX_ACTION_BYTES).await?;
+        let method = req.method.clone();
+        let sent = self.ctx.intra.send(method, &url, json_headers(), body, CHANGE_TIMEOUT).await;
+        let Ok(mut answer) = sent else { return Ok(reply::empty(StatusCode::BAD_GATEWAY)) };
+        if answer.status().as_u16() >= 400 {
+            return Err(peer_error(&url, &mut answer).await);
+        }
+        Ok(relayed(answer))
+    }
+}
+
+/// A node's answer as this gateway's.
+fn relayed(answer: hyper::Response<hyper::body::Incoming>) -> Reply {
+    let (parts, body) = answer.into_parts();
+    let body = body.map_err(std::io::Error::other).boxed_unsync();
+    let mut relayed = Reply::new(body);
+    *relayed.status_mut() = parts.status;
+    for name in [CONTENT_TYPE, CONTENT_LENGTH] {
+        if let Some(value) = parts.headers.get(&name) {
+            relayed.headers_mut().insert(name, value.clone());
+        }
+    }
+    relayed
 }
