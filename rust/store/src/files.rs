@@ -78,6 +78,15 @@ impl Files {
         }
     }
 
+    /// Opens a file of [`create_tmp`](Self::create_tmp) for reading.
+    pub(crate) fn open_tmp(&self, name: &str) -> Result<File, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.tmp, name, flags, Mode::empty()) {
+            Ok(file) => Ok(File::from(file)),
+            Err(source) => Err(StoreError::io(&self.path("tmp").join(name), "open", source)),
+        }
+    }
+
     /// Removes a file of [`create_tmp`](Self::create_tmp).
     pub(crate) fn remove_tmp(&self, name: &str) {
         if let Err(error) = rustix::fs::unlinkat(&self.tmp, name, AtFlags::empty()) {

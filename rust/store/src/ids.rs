@@ -27,13 +27,14 @@ impl BlobIds {
         Self(Mutex::new(Ids { last: last.0, ceiling }))
     }
 
-    /// The next id. `store_ceiling` is called first when the stored bound must be raised.
+    /// The next id, greater than `above`. `store_ceiling` is called first when the stored bound must be raised.
     pub(crate) fn next(
         &self,
+        above: BlobId,
         store_ceiling: impl FnOnce(u64) -> Result<(), StoreError>,
     ) -> Result<BlobId, StoreError> {
         let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = ids.last.saturating_add(1).max(now_ns());
+        let id = ids.last.max(above.0).saturating_add(1).max(now_ns());
         if id > ids.ceiling {
             let ceiling = id.saturating_add(CEILING_STEP);
             store_ceiling(ceiling)?;
@@ -63,8 +64,9 @@ mod tests {
     fn ids_grow_past_a_clock_that_lags() {
         let far = now_ns() + (1 << 50);
         let ids = BlobIds::new(BlobId(far), u64::MAX);
-        assert_eq!(ids.next(|_| Ok(())).unwrap(), BlobId(far + 1));
-        assert_eq!(ids.next(|_| Ok(())).unwrap(), BlobId(far + 2));
+        assert_eq!(ids.next(BlobId(0), |_| Ok(())).unwrap(), BlobId(far + 1));
+        assert_eq!(ids.next(BlobId(0), |_| Ok(())).unwrap(), BlobId(far + 2));
+        assert_eq!(ids.next(BlobId(far + 9), |_| Ok(())).unwrap(), BlobId(far + 10));
     }
 
     #[test]
@@ -72,15 +74,15 @@ mod tests {
         let ids = BlobIds::new(BlobId(0), 0);
         let mut stored = 0;
         let first = ids
-            .next(|ceiling| {
+            .next(BlobId(0), |ceiling| {
                 stored = ceiling;
                 Ok(())
             })
             .unwrap();
         assert!(stored > first.0);
-        ids.next(|_| panic!("the bound still holds")).unwrap();
+        ids.next(BlobId(0), |_| panic!("the bound still holds")).unwrap();
         let ids = BlobIds::new(BlobId(0), 0);
-        assert!(ids.next(|_| Err(StoreError::Closed)).is_err());
+        assert!(ids.next(BlobId(0), |_| Err(StoreError::Closed)).is_err());
         assert_eq!(ids.last(), BlobId(0));
     }
 }

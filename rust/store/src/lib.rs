@@ -47,8 +47,10 @@ mod index;
 mod list;
 mod meta;
 mod mountpath;
+mod mountpaths;
 mod reader;
 mod rebuild;
+mod set;
 mod shared;
 mod space;
 mod store;
@@ -63,6 +65,7 @@ pub use list::{ListChunk, ListQuery, Listed};
 pub use meta::{
     BlobId, MAX_CUSTOM_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_PLACES, ObjectMeta, Part, Place, Role,
 };
+pub use mountpaths::Mountpaths;
 pub use reader::ObjectReader;
 pub use store::Store;
 pub use usage::MountpathUsage;

@@ -1,6 +1,8 @@
 //! Ordered listing: a merge of range scans over the mountpaths.
 
 use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::codec::{self, BID_BYTES};
 use crate::error::StoreError;
@@ -43,8 +45,8 @@ pub struct Listed {
     pub is_dir: bool,
     /// Metadata; default for directories.
     pub meta: ObjectMeta,
-    /// Index of the mountpath that holds the object, in the order of the configuration.
-    pub mountpath: usize,
+    /// The mountpath that holds the object.
+    pub mountpath: Arc<Path>,
 }
 
 /// Entries reserved up front; a caller may ask for any number.
@@ -81,8 +83,8 @@ pub(crate) fn list(
             let listed = dir.as_str() > query.after;
             merge.skip_prefix(&codec::key(bid, &dir))?;
             if listed {
-                let meta = ObjectMeta::default();
-                chunk.entries.push(Listed { name: dir, is_dir: true, meta, mountpath: source });
+                let (meta, mountpath) = (ObjectMeta::default(), merge.path(source)?);
+                chunk.entries.push(Listed { name: dir, is_dir: true, meta, mountpath });
             }
             continue;
         }
@@ -185,6 +187,11 @@ impl<'m> Merge<'m> {
         }
     }
 
+    fn path(&self, source: usize) -> Result<Arc<Path>, StoreError> {
+        let source = self.sources.get(source).ok_or(StoreError::Closed)?;
+        Ok(Arc::clone(source.mountpath.path()))
+    }
+
     /// Consumes the head of a source, and of those with the same name.
     fn take(&mut self, source: usize, full: bool) -> Result<Listed, StoreError> {
         let (name, value) = self.head(source)?;
@@ -204,7 +211,8 @@ impl<'m> Merge<'m> {
                 other.advance()?;
             }
         }
-        Ok(Listed { name, is_dir: false, meta, mountpath: source })
+        let mountpath = self.path(source)?;
+        Ok(Listed { name, is_dir: false, meta, mountpath })
     }
 
     /// Moves every source past the keys that start with `prefix`.

@@ -151,8 +151,10 @@ impl Mountpath {
         StoreError::Corrupt { path: self.files.path("index"), reason }
     }
 
-    pub(crate) fn next_id(&self) -> Result<BlobId, StoreError> {
-        self.ids.next(|ceiling| {
+    /// The id of the next blob, greater than `above`: the id of the version that it supersedes, which may
+    /// lie on another mountpath.
+    pub(crate) fn next_id(&self, above: BlobId) -> Result<BlobId, StoreError> {
+        self.ids.next(above, |ceiling| {
             let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
             run.id_ceiling = ceiling;
             run.write(&self.files)

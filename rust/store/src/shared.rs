@@ -1,49 +1,45 @@
 //! What a store and its writers share: the mountpaths, and who may change what when.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use aistore_core::placement;
+use arc_swap::ArcSwap;
 
 use crate::error::StoreError;
 use crate::index::Change;
 use crate::meta::{BlobId, ObjectMeta};
 use crate::mountpath::SharedMountpath;
+use crate::set::MountpathSet;
 
 /// Locks that serialise changes of one name; two names rarely share one.
 const NAME_LOCKS: usize = 256;
+/// How often a lookup that found nothing is repeated because the set of mountpaths changed meanwhile.
+/// Each repetition means that an administrator changed the mountpaths once more within microseconds.
+const LOOKUP_ATTEMPTS: usize = 64;
 
 /// What writers keep alive.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) mountpaths: Vec<SharedMountpath>,
-    digests: Vec<u64>,
-    /// Whether a miss must look at the other mountpaths too.
-    scattered: bool,
+    /// Swapped only by who holds `gate` alone, so that a change which holds it shared works on one set.
+    pub(crate) set: ArcSwap<MountpathSet>,
     names: Vec<Mutex<()>>,
-    /// Whether the store is closed. Changes hold it shared; closing and destroying hold it alone.
+    /// Whether the store is closed. Changes hold it shared; closing, destroying and swapping the set of
+    /// mountpaths hold it alone.
     pub(crate) gate: RwLock<bool>,
 }
 
 impl Shared {
-    pub(crate) fn new(mountpaths: Vec<SharedMountpath>, scattered: bool) -> Self {
-        let digests = mountpaths.iter().map(|mountpath| mountpath.digest).collect();
+    pub(crate) fn new(set: MountpathSet) -> Self {
         let names = (0..NAME_LOCKS).map(|_| Mutex::default()).collect();
-        Self { mountpaths, digests, scattered, names, gate: RwLock::new(false) }
+        Self { set: ArcSwap::from_pointee(set), names, gate: RwLock::new(false) }
     }
 
-    /// A mountpath by its number. Numbers come from [`place`](Self::place) and iteration alone.
-    #[expect(clippy::indexing_slicing, reason = "see above: every number is in range")]
-    pub(crate) fn mountpath(&self, place: usize) -> &SharedMountpath {
-        &self.mountpaths[place]
+    /// The mountpaths as of now.
+    pub(crate) fn set(&self) -> Arc<MountpathSet> {
+        self.set.load_full()
     }
 
-    /// The mountpath that an object belongs on.
-    pub(crate) fn place(&self, uname: &str) -> usize {
-        placement::pick(&self.digests, uname).unwrap_or(0)
-    }
-
-    /// Keeps the store open for a change.
+    /// Keeps the store open, and its set of mountpaths unchanged, for a change.
     pub(crate) fn enter(&self) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
         let closed = self.gate.read().unwrap_or_else(PoisonError::into_inner);
         if *closed { Err(StoreError::Closed) } else { Ok(closed) }
@@ -57,39 +53,65 @@ impl Shared {
         Some(lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Where an object is and what is known of it. Its own mountpath comes first; the others are asked
-    /// only when the set of mountpaths changed.
+    /// Where an object is and what is known of it.
+    ///
+    /// While objects may lie elsewhere than placement says, all mountpaths are asked and the newest
+    /// version wins. An object's own mountpath is then asked last: moves go there, so that an object on
+    /// its way is found there if no longer where it came from.
     pub(crate) fn locate(
         &self,
-        place: usize,
+        uname: &str,
         key: &[u8],
-    ) -> Result<Option<(usize, ObjectMeta)>, StoreError> {
-        if let Some(meta) = self.mountpath(place).lookup(key)? {
-            return Ok(Some((place, meta)));
-        }
-        if self.scattered {
-            for (other, mountpath) in self.mountpaths.iter().enumerate() {
-                if let Some(meta) = mountpath.lookup(key)? {
-                    return Ok(Some((other, meta)));
-                }
+    ) -> Result<Option<(SharedMountpath, ObjectMeta)>, StoreError> {
+        let mut set = self.set();
+        for _ in 0..LOOKUP_ATTEMPTS {
+            if let Some(found) = locate_in(&set, uname, key)? {
+                return Ok(Some(found));
             }
+            let now = self.set();
+            if Arc::ptr_eq(&set, &now) {
+                return Ok(None);
+            }
+            set = now;
         }
-        Ok(None)
+        Err(StoreError::Invalid("the mountpaths change too often to look an object up".to_owned()))
     }
 
-    /// Removes the version that a put on mountpath `new` superseded.
+    /// Removes the version on mountpath `old` that a put on mountpath `new` superseded.
     pub(crate) fn retire(
-        &self,
-        new: usize,
-        old: usize,
+        new: &SharedMountpath,
+        old: &SharedMountpath,
         key: Vec<u8>,
         blob: BlobId,
     ) -> Result<(), StoreError> {
-        let mountpath = self.mountpath(old);
-        if old != new {
-            mountpath.commit(Change::Remove { key })?;
+        if !Arc::ptr_eq(old, new) {
+            old.commit(Change::Remove { key })?;
         }
-        mountpath.discard(blob);
+        old.discard(blob);
         Ok(())
     }
+}
+
+fn locate_in(
+    set: &MountpathSet,
+    uname: &str,
+    key: &[u8],
+) -> Result<Option<(SharedMountpath, ObjectMeta)>, StoreError> {
+    let own = set.own(uname);
+    let mut best: Option<(&SharedMountpath, ObjectMeta)> = None;
+    if set.scattered {
+        for other in set.members().iter().filter(|other| !Arc::ptr_eq(other, own)) {
+            if let Some(meta) = other.lookup(key)?
+                && best.as_ref().is_none_or(|(_, known)| known.blob < meta.blob)
+            {
+                best = Some((other, meta));
+            }
+        }
+    }
+    if let Some(meta) = own.lookup(key)?
+        && best.as_ref().is_none_or(|(_, known)| known.blob < meta.blob)
+    {
+        best = Some((own, meta));
+    }
+    Ok(best.map(|(mountpath, meta)| (Arc::clone(mountpath), meta)))
 }

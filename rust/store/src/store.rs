@@ -15,6 +15,7 @@ use crate::list::{self, ListChunk, ListQuery, successor};
 use crate::meta::{BlobId, MAX_NAME_BYTES, ObjectMeta};
 use crate::mountpath::{Claimed, Mountpath};
 use crate::reader::ObjectReader;
+use crate::set::MountpathSet;
 use crate::shared::Shared;
 use crate::sweep;
 use crate::usage::{self, MountpathUsage};
@@ -31,7 +32,7 @@ const DESCRIPTORS: usize = 256;
 /// The objects of one target. Share it through an `Arc`; every method may be called from any thread.
 #[derive(Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     cancel: Arc<AtomicBool>,
     sweepers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -74,9 +75,9 @@ impl Store {
             let panicked = |_| StoreError::Invalid("opening a mountpath panicked".to_owned());
             mountpaths.push(Arc::new(one.map_err(panicked)??));
         }
-        let shared = Arc::new(Shared::new(mountpaths, scattered));
         let cancel = Arc::new(AtomicBool::new(false));
-        let sweepers = Mutex::new(sweep::start(&shared.mountpaths, &cancel)?);
+        let sweepers = Mutex::new(sweep::start(&mountpaths, &cancel)?);
+        let shared = Arc::new(Shared::new(MountpathSet::new(mountpaths, Vec::new(), scattered)?));
         Ok(Self { shared, cancel, sweepers })
     }
 
@@ -101,8 +102,7 @@ impl Store {
                 name.len()
             )));
         }
-        let place = self.shared.place(uname);
-        ObjectWriter::new(Arc::clone(&self.shared), place, bid, name, options)
+        ObjectWriter::new(Arc::clone(&self.shared), bid, uname, name, options)
     }
 
     /// Metadata of an object; `None` when there is none of that name.
@@ -112,7 +112,7 @@ impl Store {
         uname: &str,
         name: &str,
     ) -> Result<Option<ObjectMeta>, StoreError> {
-        let found = self.shared.locate(self.shared.place(uname), &codec::key(bid, name))?;
+        let found = self.shared.locate(uname, &codec::key(bid, name))?;
         Ok(found.map(|(_, meta)| meta))
     }
 
@@ -127,11 +127,10 @@ impl Store {
         uname: &str,
         name: &str,
     ) -> Result<Option<ObjectReader>, StoreError> {
-        let (place, key) = (self.shared.place(uname), codec::key(bid, name));
+        let key = codec::key(bid, name);
         let mut missing = None;
         for _ in 0..OPEN_ATTEMPTS {
-            let Some((place, meta)) = self.shared.locate(place, &key)? else { return Ok(None) };
-            let mountpath = self.shared.mountpath(place);
+            let Some((mountpath, meta)) = self.shared.locate(uname, &key)? else { return Ok(None) };
             if let Some(file) = mountpath.descriptors.get(meta.blob) {
                 return Ok(Some(ObjectReader::new(meta, file, Arc::clone(mountpath.path()))));
             }
@@ -159,11 +158,10 @@ impl Store {
         let shared = &self.shared;
         let _open = shared.enter()?;
         let _name = shared.lock_name(bid, name);
-        let (place, key) = (shared.place(uname), codec::key(bid, name));
+        let key = codec::key(bid, name);
         let mut found = false;
         // More than one round only where a change of mountpaths left an older copy elsewhere.
-        while let Some((place, meta)) = shared.locate(place, &key)? {
-            let mountpath = shared.mountpath(place);
+        while let Some((mountpath, meta)) = shared.locate(uname, &key)? {
             mountpath.check_writable()?;
             mountpath.commit(Change::Remove { key: key.clone() })?;
             mountpath.discard(meta.blob);
@@ -174,7 +172,7 @@ impl Store {
 
     /// Lists part of a bucket in byte-wise order of the names, over all mountpaths.
     pub fn list(&self, bid: u64, query: &ListQuery<'_>) -> Result<ListChunk, StoreError> {
-        list::list(&self.shared.mountpaths, bid, query)
+        list::list(self.shared.set().members(), bid, query)
     }
 
     /// Removes every object of a bucket; returns how many there were. Objects put meanwhile may stay.
@@ -182,7 +180,7 @@ impl Store {
         let prefix = codec::key(bid, "");
         let end = successor(&prefix);
         let mut count = 0;
-        for mountpath in &self.shared.mountpaths {
+        for mountpath in self.shared.set().members() {
             let mut from = Bound::Included(prefix.clone());
             loop {
                 let batch = self.destroy_batch(mountpath, &from, end.as_deref())?;
@@ -231,7 +229,7 @@ impl Store {
     /// Ids of the buckets that have objects here, ascending.
     pub fn buckets(&self) -> Result<Vec<u64>, StoreError> {
         let mut found = BTreeSet::new();
-        for mountpath in &self.shared.mountpaths {
+        for mountpath in self.shared.set().members() {
             let mut from = vec![0; BID_BYTES];
             loop {
                 let bounds = (Bound::Included(from.as_slice()), Bound::Unbounded);
@@ -252,7 +250,8 @@ impl Store {
 
     /// Capacity of each mountpath, in the order of the configuration.
     pub fn usage(&self) -> Vec<MountpathUsage> {
-        self.shared.mountpaths.iter().map(|mountpath| usage::usage(mountpath.path())).collect()
+        let set = self.shared.set();
+        set.members().iter().map(|mountpath| usage::usage(mountpath.path())).collect()
     }
 
     /// Refuses further changes, waits for those under way, and records that the store ended in order, so
@@ -272,7 +271,7 @@ impl Store {
         if std::mem::replace(&mut *closed, true) {
             return Ok(());
         }
-        let results: Vec<_> = self.shared.mountpaths.iter().map(|one| one.close()).collect();
+        let results: Vec<_> = self.shared.set().members().iter().map(|one| one.close()).collect();
         results.into_iter().collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use aistore_core::checksum::{ChecksumType, Hasher};
 
@@ -20,14 +20,17 @@ use crate::trailer;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// How often a stream without a size hint looks at the free space, in bytes written.
 const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
+/// How often a put follows its object to another mountpath.
+const RELOCATIONS: usize = 16;
 
 /// A put in progress. Dropping it aborts the put and leaves nothing behind.
 ///
 /// Memory: at most 64 KiB, whatever the object's size.
 pub struct ObjectWriter {
     store: Arc<Shared>,
-    place: usize,
+    mountpath: SharedMountpath,
     bid: u64,
+    uname: String,
     name: String,
     options: PutOptions,
     hasher: Hasher,
@@ -49,8 +52,8 @@ impl std::fmt::Debug for ObjectWriter {
 impl ObjectWriter {
     pub(crate) fn new(
         store: Arc<Shared>,
-        place: usize,
         bid: u64,
+        uname: &str,
         name: &str,
         options: PutOptions,
     ) -> Result<Self, StoreError> {
@@ -60,7 +63,7 @@ impl ObjectWriter {
                 "custom metadata of \"{name}\" has {custom} bytes, the limit is {MAX_CUSTOM_BYTES}"
             )));
         }
-        let mountpath = store.mountpath(place);
+        let mountpath = Arc::clone(store.set().own(uname));
         mountpath.check_writable()?;
         let hint = options.size_hint.unwrap_or(0);
         mountpath.space.check(&mountpath.files, hint)?;
@@ -73,9 +76,20 @@ impl ObjectWriter {
         let hinted = usize::try_from(hint).unwrap_or(usize::MAX);
         let buffer = Vec::with_capacity(if hinted <= BUFFER_BYTES { hinted } else { 0 });
         let hasher = Hasher::new(options.checksum);
-        let (name, checked) = (name.to_owned(), hint);
-        let (file, size) = (None, 0);
-        Ok(Self { store, place, bid, name, options, hasher, second, buffer, file, size, checked })
+        Ok(Self {
+            store,
+            mountpath,
+            bid,
+            uname: uname.to_owned(),
+            name: name.to_owned(),
+            options,
+            hasher,
+            second,
+            buffer,
+            file: None,
+            size: 0,
+            checked: hint,
+        })
     }
 
     /// Appends bytes to the payload.
@@ -95,8 +109,7 @@ impl ObjectWriter {
             return Ok(());
         }
         if self.size > self.checked {
-            let mountpath = self.store.mountpath(self.place);
-            mountpath.space.check(&mountpath.files, SPACE_CHECK_BYTES)?;
+            self.mountpath.space.check(&self.mountpath.files, SPACE_CHECK_BYTES)?;
             self.checked = self.size + SPACE_CHECK_BYTES;
         }
         let buffer = std::mem::take(&mut self.buffer);
@@ -118,12 +131,12 @@ impl ObjectWriter {
         self.check_expected(&checksum)?;
 
         let store = Arc::clone(&self.store);
-        let _open = store.enter()?;
+        let _open = self.enter_at_home(&store)?;
         let _name = store.lock_name(self.bid, &self.name);
-        let mountpath = store.mountpath(self.place);
+        let mountpath = Arc::clone(&self.mountpath);
         mountpath.check_writable()?;
         let key = codec::key(self.bid, &self.name);
-        let old = store.locate(self.place, &key)?;
+        let old = store.locate(&self.uname, &key)?;
         let version = match &old {
             _ if !self.options.versioned => 0,
             Some((_, old)) => old.version + 1,
@@ -137,15 +150,48 @@ impl ObjectWriter {
             mtime_ns: self.options.now_ns,
             version,
             custom: std::mem::take(&mut self.options.custom),
-            blob: mountpath.next_id()?,
+            blob: mountpath.next_id(old.as_ref().map_or(BlobId(0), |(_, old)| old.blob))?,
             ..ObjectMeta::default()
         };
         self.seal(&meta)?;
         mountpath.commit(Change::Set { key: key.clone(), value: codec::encode_value(&meta) })?;
         if let Some((place, old)) = old {
-            store.retire(self.place, place, key, old.blob)?;
+            Shared::retire(&mountpath, &place, key, old.blob)?;
         }
         Ok(meta)
+    }
+
+    /// Enters the store with what was written on the mountpath where the object belongs now, which may
+    /// have changed since the put began.
+    fn enter_at_home<'s>(
+        &mut self,
+        store: &'s Shared,
+    ) -> Result<RwLockReadGuard<'s, bool>, StoreError> {
+        for _ in 0..RELOCATIONS {
+            let open = store.enter()?;
+            let home = Arc::clone(store.set().own(&self.uname));
+            if Arc::ptr_eq(&home, &self.mountpath) {
+                return Ok(open);
+            }
+            // Not while the store is held: copying may take long.
+            drop(open);
+            self.relocate(home)?;
+        }
+        let reason = "the mountpaths changed too often during the upload: send it again";
+        Err(StoreError::Invalid(reason.to_owned()))
+    }
+
+    /// Moves what was written so far to another mountpath.
+    fn relocate(&mut self, home: SharedMountpath) -> Result<(), StoreError> {
+        home.check_writable()?;
+        home.space.check(&home.files, self.size)?;
+        if let Some(written) = self.file.take() {
+            let mut file = TmpFile::create(Arc::clone(&home))?;
+            written.copy_to(&mut file)?;
+            self.file = Some(file);
+        }
+        self.mountpath = home;
+        Ok(())
     }
 
     fn check_expected(&mut self, computed: &str) -> Result<(), StoreError> {
@@ -174,7 +220,7 @@ impl ObjectWriter {
     fn file(&mut self) -> Result<&mut TmpFile, StoreError> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => TmpFile::create(Arc::clone(self.store.mountpath(self.place)))?,
+            None => TmpFile::create(Arc::clone(&self.mountpath))?,
         };
         Ok(self.file.insert(file))
     }
@@ -196,6 +242,15 @@ impl TmpFile {
     fn append(&mut self, first: &[u8], second: &[u8]) -> Result<(), StoreError> {
         write_both(&mut self.file, first, second)
             .map_err(|source| StoreError::io(self.mountpath.path(), "write to", source))
+    }
+
+    /// Appends everything written so far to `other`.
+    fn copy_to(&self, other: &mut Self) -> Result<(), StoreError> {
+        let Some(name) = &self.name else { return Ok(()) };
+        let mut written = self.mountpath.files.open_tmp(name)?;
+        io::copy(&mut written, &mut other.file)
+            .map_err(|source| StoreError::io(other.mountpath.path(), "write to", source))?;
+        Ok(())
     }
 
     fn publish(mut self, blob: BlobId) -> Result<(), StoreError> {

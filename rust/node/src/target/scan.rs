@@ -1,6 +1,7 @@
 //! Scan: one page of this target's own objects, which a gateway or a native client merges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,7 +68,7 @@ impl Target {
         // An empty page with a token would make clients ask for ever.
         let last = chunk.entries.last().filter(|_| chunk.more);
         let continuation_token = last.map(|entry| entry.name.clone()).unwrap_or_default();
-        let locations = if fields.location { self.locations() } else { Vec::new() };
+        let locations = if fields.location { self.locations() } else { HashMap::new() };
         let entries = chunk.entries.into_iter();
         let entries = entries.map(|listed| fields.project(listed, &locations)).collect();
         let uuid = if msg.uuid.is_empty() { DEFAULT_UUID.to_owned() } else { msg.uuid };
@@ -75,10 +76,10 @@ impl Target {
     }
 
     /// Location texts by mountpath.
-    fn locations(&self) -> Vec<String> {
-        let node = self.ctx.display();
-        let text = |disk: &super::Disk| format!("{node}:mp[{}, {}]", disk.path, disk.device);
-        self.disks().iter().map(text).collect()
+    fn locations(&self) -> Locations {
+        let mountpaths = self.objects.store.mountpaths();
+        let paths = mountpaths.available.into_iter().chain(mountpaths.draining);
+        paths.map(|path| (path.clone(), self.location(&path))).collect()
     }
 }
 
@@ -106,6 +107,9 @@ fn merge_levels(level: ListChunk, content: ListChunk, entered: &str, limit: usiz
     entries.truncate(limit);
     ListChunk { entries, more }
 }
+
+/// Location texts of the mountpaths.
+type Locations = HashMap<PathBuf, String>;
 
 /// Which properties an entry carries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -152,7 +156,7 @@ impl Fields {
         self.checksum || self.atime || self.version || self.custom
     }
 
-    fn project(self, listed: Listed, locations: &[String]) -> ListEntry {
+    fn project(self, listed: Listed, locations: &Locations) -> ListEntry {
         let Listed { name, is_dir, meta, mountpath } = listed;
         if is_dir {
             return ListEntry { name, flags: ENTRY_IS_DIR, ..ListEntry::default() };
@@ -171,7 +175,7 @@ impl Fields {
             entry.version = meta.version.to_string();
         }
         if self.location {
-            entry.location = locations.get(mountpath).cloned().unwrap_or_default();
+            entry.location = locations.get(&*mountpath).cloned().unwrap_or_default();
         }
         if self.copies {
             entry.copies = 1;
@@ -193,6 +197,8 @@ fn custom_text(custom: &BTreeMap<String, String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use aistore_store::ObjectMeta;
 
     use super::*;
@@ -212,7 +218,7 @@ mod tests {
             custom: custom.into(),
             ..ObjectMeta::default()
         };
-        Listed { name: "o".into(), is_dir: false, meta, mountpath: 1 }
+        Listed { name: "o".into(), is_dir: false, meta, mountpath: Path::new("/b").into() }
     }
 
     #[test]
@@ -229,7 +235,8 @@ mod tests {
     #[test]
     fn entries_are_projected() {
         let all = fields("name,size,checksum,atime,version,location,copies,custom", 0);
-        let entry = all.project(listed(), &["t[x]:mp[/a, sda]".into(), "t[x]:mp[/b, sdb]".into()]);
+        let entry =
+            all.project(listed(), &HashMap::from([("/b".into(), "t[x]:mp[/b, sdb]".into())]));
         assert_eq!(entry.size, 9);
         assert_eq!(entry.checksum, "abc");
         assert_eq!(entry.atime, "29 Feb 24 23:59 UTC");
@@ -237,7 +244,7 @@ mod tests {
         assert_eq!(entry.location, "t[x]:mp[/b, sdb]");
         assert_eq!(entry.custom, "[source:web md5:2 zz:1]");
         assert_eq!((entry.copies, entry.flags), (1, ENTRY_CACHED));
-        let bare = fields("name", 0).project(listed(), &[]);
+        let bare = fields("name", 0).project(listed(), &HashMap::new());
         assert_eq!(
             bare,
             ListEntry { name: "o".into(), flags: ENTRY_CACHED, ..ListEntry::default() }
@@ -269,7 +276,7 @@ mod tests {
     #[test]
     fn directories_have_nothing_but_their_flag() {
         let dir = Listed { name: "d/".into(), is_dir: true, ..listed() };
-        let entry = fields("name,size", 0).project(dir, &[]);
+        let entry = fields("name,size", 0).project(dir, &HashMap::new());
         assert_eq!(
             entry,
             ListEntry { name: "d/".into(), flags: ENTRY_IS_DIR, ..ListEntry::default() }
