@@ -87,6 +87,17 @@ impl ApiError {
         )
     }
 
+    /// 412: `If-Match` or one of its kin does not hold.
+    pub fn precondition_failed(cname: &str) -> Self {
+        Self::new(
+            412,
+            "ErrPreconditionFailed",
+            format!(
+                "{cname}: a condition of the request does not hold, nothing was done: read its ETag (HEAD) and try again"
+            ),
+        )
+    }
+
     /// 500: payload and checksum disagree.
     pub fn bad_checksum(kind: &str, expected: &str, computed: &str, context: &str) -> Self {
         Self::new(

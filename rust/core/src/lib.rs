@@ -5,10 +5,14 @@
 
 pub mod bucket;
 pub mod checksum;
+pub mod conditional;
 pub mod config;
+pub mod custom_md;
 pub mod error;
+pub mod etag;
 pub mod frames;
 pub mod headers;
+pub mod http_date;
 pub mod list;
 pub mod moss;
 mod patch;

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aistore_core::etag::base36;
 use http::StatusCode;
 
 use crate::http::{Reply, path, reply};
@@ -45,20 +46,6 @@ pub(crate) fn to(status: StatusCode, location: &str) -> Reply {
     reply::with_header(reply::empty(status), "location", location)
 }
 
-/// Number in base 36, lower case.
-fn base36(mut number: u64) -> String {
-    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut out = Vec::new();
-    loop {
-        let digit = usize::try_from(number % 36).unwrap_or(0);
-        out.push(char::from(DIGITS.get(digit).copied().unwrap_or(b'0')));
-        number /= 36;
-        if number == 0 {
-            return out.into_iter().rev().collect();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -80,11 +67,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn base36_is_the_usual_one(number in any::<u64>()) {
-            prop_assert_eq!(u64::from_str_radix(&base36(number), 36).unwrap(), number);
-        }
-
         #[test]
         fn a_location_is_header_text_and_absolute(name in "[^\0]{1,20}", query in "[ -~&&[^#]]{0,20}") {
             let raw = format!("/v1/objects/b/{}", aistore_core::text::encode_object_name(&name));

@@ -10,9 +10,9 @@ use http::header::HeaderMap;
 
 use super::Target;
 use super::failure::read_failure;
-use super::get::{GetFailure, Selection};
 use super::objects::{ObjectRef, Objects};
 use super::read::Extent;
+use super::select::{GetFailure, Selection};
 use crate::http::{Reply, Req};
 use crate::tasks::lost_task;
 
@@ -175,8 +175,7 @@ impl Target {
         member: Member,
     ) -> Result<(Reply, u64), GetFailure> {
         // A file inside a shard has no metadata of its own.
-        let selection =
-            |extent| Selection { status: StatusCode::OK, headers: HeaderMap::new(), extent };
+        let selection = |extent| Selection::whole(StatusCode::OK, HeaderMap::new(), extent);
         if let Some(reader) = self.objects.readers.get(object.bid, &object.uname)
             && let Some(index) = self.objects.members.ready(&reader)
             && let Some((offset, size)) = index.find(&member.path)

@@ -8,9 +8,9 @@ use aistore_core::error::ApiError;
 use aistore_core::props::ACCESS_DELETE_OBJECT;
 use http::StatusCode;
 
-use super::Target;
 use super::failure::store_failure;
 use super::objects::ObjectRef;
+use super::{Target, conditions};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
 
@@ -60,6 +60,13 @@ impl Target {
         }
         if !found.props()?.allows(ACCESS_DELETE_OBJECT) {
             return Err(ApiError::access_denied(&found.bucket, "DELETE"));
+        }
+        let conditions = conditions::of(&req.headers)?;
+        if !conditions.is_empty()
+            && let Some(old) = self.current(&object).await?
+            && !conditions::allow_change(&conditions, Some(&old))
+        {
+            return Err(ApiError::precondition_failed(&object.cname()));
         }
         let target = Arc::clone(self);
         let deleted = tokio::task::spawn_blocking(move || target.delete_blocking(&object));

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use aistore_core::conditional::Verdict;
 use aistore_core::error::ApiError;
 use aistore_core::headers::PRESENT;
 use aistore_store::ObjectMeta;
 use http::StatusCode;
 
-use super::Target;
-use super::headers::{Prop, add, add_head_v1, add_length};
+use super::headers::{Prop, add, add_head_v1, add_length, add_validators};
 use super::objects::ObjectRef;
+use super::{Target, conditions};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
 
@@ -46,6 +47,7 @@ impl Target {
     ) -> Result<Reply, ApiError> {
         let presence = parse_presence(req.query.text("presence"))?;
         let props = parse_props(req.query.text("props"))?;
+        let conditions = conditions::of(&req.headers)?;
         let found = self.find_bucket(req, bucket).await?;
         let object = found.object(name)?;
         self.check_place(req, &found.state, &object, false)?;
@@ -56,8 +58,17 @@ impl Target {
                 "{cname} is present (vs requested 'flt-outside'(5))"
             )));
         }
-        let mut reply = reply::empty(StatusCode::OK);
+        let status = match conditions::for_read(&conditions, &meta) {
+            Verdict::Proceed => StatusCode::OK,
+            Verdict::NotModified => StatusCode::NOT_MODIFIED,
+            Verdict::Failed => return Err(ApiError::precondition_failed(&cname)),
+        };
+        let mut reply = reply::empty(status);
         if presence == Presence::Bare {
+            return Ok(reply);
+        }
+        if status == StatusCode::NOT_MODIFIED {
+            add_validators(reply.headers_mut(), &meta);
             return Ok(reply);
         }
         let mountpath = mountpath.to_string_lossy();

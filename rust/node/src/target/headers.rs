@@ -2,16 +2,15 @@
 
 use aistore_core::bucket::Bucket;
 use aistore_core::checksum::ChecksumType;
+use aistore_core::etag::{CUSTOM_ETAG, EtagSource, bare_etag};
 use aistore_core::headers;
+use aistore_core::http_date::{http_date, parse_http_date};
 use aistore_store::ObjectMeta;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
 
-use super::date::http_date;
-
-/// Custom key that holds a backend's entity tag, unquoted.
-const CUSTOM_ETAG: &str = "ETag";
 /// Custom key that holds a backend's modification time.
 const CUSTOM_LAST_MODIFIED: &str = "Last-Modified";
+const NS_PER_S: u64 = 1_000_000_000;
 /// Copies of an object: one, until mirroring exists.
 const COPIES: &str = "1";
 
@@ -58,9 +57,18 @@ pub(crate) fn add_object(map: &mut HeaderMap, meta: &ObjectMeta) {
     add_atime(map, meta);
     add_version(map, meta);
     add_custom(map, meta);
-    if let Some(tag) = meta.custom.get(CUSTOM_ETAG)
-        && let Ok(tag) = HeaderValue::from_bytes(tag.as_bytes())
-    {
+    add_validators(map, meta);
+}
+
+/// What conditional requests compare with.
+pub(crate) fn add_validators(map: &mut HeaderMap, meta: &ObjectMeta) {
+    add_etag(map, meta);
+    add_last_modified(map, meta);
+}
+
+fn add_etag(map: &mut HeaderMap, meta: &ObjectMeta) {
+    let tag = format!("\"{}\"", bare_etag_of(meta));
+    if let Ok(tag) = HeaderValue::from_bytes(tag.as_bytes()) {
         map.insert(ETAG, tag);
     }
 }
@@ -74,28 +82,22 @@ fn add_last_modified(map: &mut HeaderMap, meta: &ObjectMeta) {
     }
 }
 
-/// The entity tag: the backend's, the MD5 that the object has anyway, or one made of checksum and time.
-fn entity_tag(meta: &ObjectMeta) -> Option<String> {
-    if let Some(tag) = meta.custom.get(CUSTOM_ETAG) {
-        return Some(tag.clone());
-    }
-    match meta.checksum_type {
-        ChecksumType::None => None,
-        ChecksumType::Md5 => Some(meta.checksum.clone()),
-        _ => Some(format!("v1-{}-{}", meta.checksum, base36(meta.mtime_ns))),
-    }
+/// The strong entity tag of a version, without quotes.
+pub(crate) fn bare_etag_of(meta: &ObjectMeta) -> String {
+    bare_etag(EtagSource {
+        custom: meta.custom.get(CUSTOM_ETAG).map(String::as_str),
+        kind: meta.checksum_type,
+        checksum: &meta.checksum,
+        chunked: false,
+        size: meta.size,
+        mtime_ns: meta.mtime_ns,
+    })
 }
 
-fn base36(mut value: u64) -> String {
-    let mut digits = Vec::new();
-    loop {
-        let digit = u32::try_from(value % 36).unwrap_or_default();
-        digits.push(char::from_digit(digit, 36).unwrap_or('0'));
-        value /= 36;
-        if value == 0 {
-            return digits.iter().rev().collect();
-        }
-    }
+/// When a version was made, in seconds since the epoch; the moment that `Last-Modified` names.
+pub(crate) fn modified_s(meta: &ObjectMeta) -> u64 {
+    let known = meta.custom.get(CUSTOM_LAST_MODIFIED).and_then(|date| parse_http_date(date));
+    known.unwrap_or(meta.mtime_ns / NS_PER_S)
 }
 
 /// One name in the `props` query of a HEAD request.
@@ -139,12 +141,7 @@ impl Prop {
             Self::Version => add_version(map, meta),
             Self::Custom => add_custom(map, meta),
             Self::LastModified => add_last_modified(map, meta),
-            Self::Etag => {
-                let quoted = entity_tag(meta).map(|tag| format!("\"{tag}\""));
-                if let Some(Ok(tag)) = quoted.map(|tag| HeaderValue::from_bytes(tag.as_bytes())) {
-                    map.insert(ETAG, tag);
-                }
-            }
+            Self::Etag => add_etag(map, meta),
             Self::Location => add(map, headers::LOCATION, place.0),
             Self::Copies => {
                 add(map, headers::MIRROR_COPIES, COPIES);
@@ -215,14 +212,27 @@ mod tests {
         let custom: Vec<_> =
             map.get_all("ais-custom-md").iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(custom, [b"a=1".as_slice(), "ü=日".as_bytes()]);
-        assert!(!map.contains_key("etag"));
+        assert_eq!(map["etag"], "\"v1-44bc2cf5ad770999-d9vyexcn0zr4\"");
+        assert_eq!(map["last-modified"], "Wed, 14 May 2025 14:30:22 GMT");
     }
 
     #[test]
     fn absent_properties_give_no_headers() {
         let mut map = HeaderMap::new();
         add_object(&mut map, &ObjectMeta::default());
-        assert!(map.is_empty(), "{map:?}");
+        let names: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["etag", "last-modified"]);
+    }
+
+    #[test]
+    fn what_a_backend_said_of_tag_and_date_wins() {
+        let given = [("ETag", "abc"), ("Last-Modified", "Thu, 01 Jan 1970 00:00:07 GMT")];
+        let custom = given.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let meta = ObjectMeta { custom, ..meta() };
+        let mut map = HeaderMap::new();
+        add_object(&mut map, &meta);
+        assert_eq!((map["etag"].as_bytes(), modified_s(&meta)), (b"\"abc\"".as_slice(), 7));
+        assert_eq!(map["last-modified"], "Thu, 01 Jan 1970 00:00:07 GMT");
     }
 
     #[test]
@@ -232,11 +242,7 @@ mod tests {
             Prop::parse(name).unwrap().add(&mut map, &meta(), ("t[x]:mp[/m, sda]", "/m"));
         }
         assert_eq!(map["last-modified"], "Wed, 14 May 2025 14:30:22 GMT");
-        assert_eq!(
-            map["etag"],
-            "\"v1-44bc2cf5ad770999-d9ufkrxx5ybk\""
-                .replace("d9ufkrxx5ybk", &base36(meta().mtime_ns))
-        );
+        assert_eq!(map["etag"], "\"v1-44bc2cf5ad770999-d9vyexcn0zr4\"");
         assert_eq!(map["ais-location"], "t[x]:mp[/m, sda]");
         assert_eq!(
             (&map["ais-mirror-copies"], &map["ais-mirror-paths"]),
@@ -244,6 +250,5 @@ mod tests {
         );
         assert_eq!(map.len(), 5);
         assert_eq!(Prop::parse("cached"), None);
-        assert_eq!((base36(0), base36(35), base36(36)), ("0".into(), "z".into(), "10".into()));
     }
 }

@@ -5,6 +5,8 @@
 
 mod archive;
 mod buffers;
+mod byteranges;
+mod conditions;
 mod date;
 mod delete;
 mod failure;
@@ -20,6 +22,7 @@ mod put;
 mod read;
 mod readers;
 mod scan;
+mod select;
 mod upload;
 
 use std::collections::HashSet;

@@ -6,22 +6,21 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use aistore_core::bucket::validate_object_name;
 use aistore_core::checksum::ChecksumType;
+use aistore_core::custom_md;
 use aistore_core::error::ApiError;
 use aistore_core::headers::{CHECKSUM_TYPE, CHECKSUM_VALUE, CUSTOM_MD};
 use aistore_core::props::{ACCESS_PUT, BucketProps};
-use aistore_store::PutOptions;
+use aistore_store::{ObjectMeta, PutOptions};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 
-use super::Target;
 use super::headers::add_object;
 use super::objects::ObjectRef;
 use super::upload::{read_off, receive};
+use super::{Target, conditions};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
 
-/// Most custom metadata that a request may set, keys and values together.
-const MAX_CUSTOM_BYTES: usize = 2048;
 /// PUT forms that this build does not have, by the query key that selects them.
 const OTHER_FORMS: [(&str, &str); 4] = [
     ("object_to", "copying an object"),
@@ -74,8 +73,17 @@ impl Target {
         let given = given_checksum(&req.headers)?;
         let trusted = req.query.flag("skip_vc");
         let options = put_options(props, &req.headers, given, trusted, length)?;
-        if let Some((kind, value)) = &options.expected
-            && self.has_version(&object, *kind, value).await?
+        let conditions = conditions::of(&req.headers)?;
+        let old = if options.expected.is_some() || !conditions.is_empty() {
+            self.current(&object).await?
+        } else {
+            None
+        };
+        if !conditions::allow_change(&conditions, old.as_ref()) {
+            return Err(ApiError::precondition_failed(&object.cname()));
+        }
+        if let (Some((kind, value)), Some(old)) = (&options.expected, &old)
+            && (old.checksum_type, &old.checksum) == (*kind, value)
         {
             // Same bytes: nothing to do but to let the client finish sending.
             read_off(&mut req.body, &object.cname()).await?;
@@ -88,20 +96,15 @@ impl Target {
         Ok((reply, meta.size))
     }
 
-    /// Whether the stored version has this very checksum.
-    async fn has_version(
+    /// Metadata of the current version.
+    pub(super) async fn current(
         self: &Arc<Self>,
         object: &ObjectRef,
-        kind: ChecksumType,
-        value: &str,
-    ) -> Result<bool, ApiError> {
+    ) -> Result<Option<ObjectMeta>, ApiError> {
         let (target, object) = (Arc::clone(self), object.clone());
         let reader = tokio::task::spawn_blocking(move || target.objects.open(&object));
         let reader = reader.await.map_err(|err| lost_task(&err))??;
-        Ok(reader.is_some_and(|reader| {
-            let meta = reader.meta();
-            meta.checksum_type == kind && meta.checksum == value
-        }))
+        Ok(reader.map(|reader| reader.meta().clone()))
     }
 }
 
@@ -119,7 +122,7 @@ fn put_options(
         // The protocol trusts the sender in these two cases.
         expected: given.filter(|_| !trusted && checksum != ChecksumType::None),
         size_hint: length,
-        custom: custom_metadata(headers)?,
+        custom: given_custom(headers)?,
         versioned: props.versioning.enabled,
         now_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
     })
@@ -148,26 +151,18 @@ fn given_checksum(headers: &HeaderMap) -> Result<Option<(ChecksumType, String)>,
 }
 
 /// Initial custom metadata: one `key=value` per header line.
-fn custom_metadata(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
+fn given_custom(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
     let mut custom = BTreeMap::new();
-    let mut bytes = 0;
     for header in headers.get_all(CUSTOM_MD) {
         let text = std::str::from_utf8(header.as_bytes());
-        let pair =
-            text.ok().and_then(|text| text.split_once('=')).filter(|(key, _)| !key.is_empty());
-        let Some((key, value)) = pair else {
+        let Some((key, value)) = text.ok().and_then(|text| text.split_once('=')) else {
             return Err(ApiError::bad_request(format!(
-                "malformed custom metadata {header:?}: expected \"key=value\" in UTF-8 with a non-empty key"
+                "malformed custom metadata {header:?}: expected \"key=value\" in UTF-8"
             )));
         };
-        bytes += key.len() + value.len();
         custom.insert(key.to_owned(), value.to_owned());
     }
-    if bytes > MAX_CUSTOM_BYTES {
-        return Err(ApiError::bad_request(format!(
-            "custom metadata of {bytes} bytes is too large: at most {MAX_CUSTOM_BYTES} for all keys and values"
-        )));
-    }
+    custom_md::validate(&custom)?;
     Ok(custom)
 }
 
@@ -187,16 +182,13 @@ mod tests {
 
     #[test]
     fn custom_metadata_is_split_at_the_first_equals_sign() {
-        let custom =
-            custom_metadata(&headers(&[(CUSTOM_MD, "a=1=2"), (CUSTOM_MD, "ü=日")])).unwrap();
+        let custom = given_custom(&headers(&[(CUSTOM_MD, "a=1=2"), (CUSTOM_MD, "ü=日")])).unwrap();
         assert_eq!(custom["a"], "1=2");
         assert_eq!(custom["ü"], "日");
-        for bad in ["no-sign", "=value"] {
-            assert_eq!(custom_metadata(&headers(&[(CUSTOM_MD, bad)])).unwrap_err().status, 400);
+        let large = format!("k={}", "v".repeat(custom_md::MAX_BYTES));
+        for bad in ["no-sign", "=value", &large] {
+            assert_eq!(given_custom(&headers(&[(CUSTOM_MD, bad)])).unwrap_err().status, 400);
         }
-        let large = format!("k={}", "v".repeat(MAX_CUSTOM_BYTES));
-        let err = custom_metadata(&headers(&[(CUSTOM_MD, &large)])).unwrap_err();
-        assert!(err.message.contains("2049") && err.message.contains("2048"), "{err}");
     }
 
     #[test]

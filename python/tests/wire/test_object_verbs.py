@@ -1,0 +1,230 @@
+"""Object verbs as any HTTP client meets them: ranges, conditions, properties, changes."""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate, parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from support import Answer, Wire
+
+from aistore.sdk import Bucket
+
+TEN = b"0123456789"
+
+
+@pytest.fixture
+def name(bucket: Bucket) -> str:
+    return bucket.name
+
+
+def put(wire: Wire, name: str, obj: str, body: bytes, **options: Any) -> Answer:
+    return wire.follow("PUT", f"/v1/objects/{name}/{quote(obj)}", body=body, **options)
+
+
+def get(wire: Wire, name: str, obj: str, **options: Any) -> Answer:
+    return wire.follow("GET", f"/v1/objects/{name}/{quote(obj)}", **options)
+
+
+def head(wire: Wire, name: str, obj: str, **options: Any) -> Answer:
+    return wire.follow("HEAD", f"/v1/objects/{name}/{quote(obj)}", **options)
+
+
+def delete(wire: Wire, name: str, obj: str, **options: Any) -> Answer:
+    return wire.follow("DELETE", f"/v1/objects/{name}/{quote(obj)}", **options)
+
+
+def set_props(wire: Wire, name: str, **props: Any) -> None:
+    patch = {"action": "set-bprops", "value": props}
+    assert wire.send("PATCH", f"/v1/buckets/{name}", action=patch).status == 200
+
+
+def byteranges(answer: Answer) -> list[tuple[str, bytes]]:
+    """Splits a multipart answer into (Content-Range, bytes)."""
+    kind = answer.header("content-type") or ""
+    boundary = re.fullmatch(r"multipart/byteranges; boundary=(\w+)", kind)
+    assert boundary, kind
+    assert answer.header("content-length") == str(len(answer.body))
+    mark = b"--" + boundary[1].encode()
+    assert answer.body.startswith(mark + b"\r\n")
+    assert answer.body.endswith(b"\r\n" + mark + b"--\r\n")
+    inner = answer.body[len(mark) + 2 : -len(mark) - 6]
+    parts = []
+    for part in inner.split(b"\r\n" + mark + b"\r\n"):
+        lines, _, payload = part.partition(b"\r\n\r\n")
+        headers = dict(line.split(b": ", 1) for line in lines.split(b"\r\n"))
+        assert headers[b"Content-Type"] == b"application/octet-stream"
+        parts.append((headers[b"Content-Range"].decode(), payload))
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ("bytes=0-1,4-5", [("0-1", b"01"), ("4-5", b"45")]),
+        ("bytes=-1, 0-0 ,3-4", [("9-9", b"9"), ("0-0", b"0"), ("3-4", b"34")]),
+        ("bytes=0-4,5-99,50-60", [("0-4", b"01234"), ("5-9", b"56789")]),
+    ],
+)
+def test_several_ranges_come_as_one_multipart_answer(
+    wire: Wire, name: str, given: str, parts: list[tuple[str, bytes]]
+) -> None:
+    put(wire, name, "o", TEN)
+    answer = get(wire, name, "o", headers={"Range": given})
+    assert answer.status == 206
+    assert answer.header("content-range") is None
+    assert answer.header("accept-ranges") == "bytes"
+    assert answer.header("ais-checksum-value")
+    assert byteranges(answer) == [(f"bytes {at}/10", body) for at, body in parts]
+
+
+def test_large_ranges_arrive_whole(wire: Wire, name: str) -> None:
+    body = bytes(i % 251 for i in range(3_000_000))
+    put(wire, name, "o", body)
+    answer = get(wire, name, "o", headers={"Range": "bytes=1000000-1999999,5-400004,-70000"})
+    assert [payload for _, payload in byteranges(answer)] == [
+        body[1_000_000:2_000_000],
+        body[5:400_005],
+        body[-70_000:],
+    ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "bytes=0-4,4-5",
+        "bytes=0-,0-",
+        "bytes=" + ",".join(f"{i}-{i}" for i in range(65)),
+        "bytes=0-1,x",
+    ],
+)
+def test_abusive_ranges_are_refused(wire: Wire, name: str, given: str) -> None:
+    put(wire, name, "o", bytes(100))
+    answer = get(wire, name, "o", headers={"Range": given})
+    assert answer.status == 416
+    assert answer.header("content-range") is None
+    assert f"ais://{name}/o" in answer.json()["message"]
+
+
+def test_ranges_of_an_empty_object(wire: Wire, name: str) -> None:
+    assert put(wire, name, "o", b"").status == 200
+    whole = get(wire, name, "o")
+    assert (whole.status, whole.body, whole.header("content-length")) == (200, b"", "0")
+    for given in ("bytes=0-", "bytes=-1", "bytes=0-0,1-1"):
+        answer = get(wire, name, "o", headers={"Range": given})
+        assert (answer.status, answer.header("content-range")) == (416, "bytes */0")
+
+
+def test_an_empty_suffix_is_an_empty_answer(wire: Wire, name: str) -> None:
+    put(wire, name, "o", TEN)
+    answer = get(wire, name, "o", headers={"Range": "bytes=-0"})
+    assert (answer.status, answer.body, answer.header("content-length")) == (206, b"", "0")
+
+
+def test_a_range_carries_its_own_checksum_where_the_bucket_says_so(wire: Wire, name: str) -> None:
+    put(wire, name, "o", b"abc1")
+    whole = get(wire, name, "o").header("ais-checksum-value")
+    part = {"Range": "bytes=0-2"}
+    assert get(wire, name, "o", headers=part).header("ais-checksum-value") == whole
+    set_props(wire, name, checksum={"enable_read_range": True})
+    answer = get(wire, name, "o", headers=part)
+    assert (answer.status, answer.body) == (206, b"abc")
+    assert answer.header("ais-checksum-type") == "xxhash2"
+    assert answer.header("ais-checksum-value") == "44bc2cf5ad770999"
+    again = get(wire, name, "o", headers={"Range": "bytes=0-"})
+    assert (again.status, again.header("ais-checksum-value")) == (206, whole)
+
+
+def test_validators_are_the_same_on_every_verb(wire: Wire, name: str) -> None:
+    made = put(wire, name, "o", TEN)
+    tag, date = made.header("etag") or "", made.header("last-modified") or ""
+    assert re.fullmatch(r'"v1-[0-9a-f]{16}-[0-9a-z]+"', tag)
+    assert parsedate_to_datetime(date).tzinfo is not None
+    for answer in (
+        get(wire, name, "o"),
+        get(wire, name, "o", headers={"Range": "bytes=0-1"}),
+        head(wire, name, "o"),
+        head(wire, name, "o", props="etag,last-modified"),
+    ):
+        assert (answer.header("etag"), answer.header("last-modified")) == (tag, date)
+    assert put(wire, name, "o", b"other").header("etag") != tag
+    set_props(wire, name, checksum={"type": "md5"})
+    assert put(wire, name, "o", b"abc").header("etag") == '"900150983cd24fb0d6963f7d28e17f72"'
+    set_props(wire, name, checksum={"type": "none"})
+    first = put(wire, name, "o", b"abc").header("etag")
+    assert first
+    assert put(wire, name, "o", b"abd").header("etag") != first
+
+
+def test_reads_under_conditions(wire: Wire, name: str) -> None:
+    made = put(wire, name, "o", TEN)
+    tag, date = made.header("etag") or "", made.header("last-modified") or ""
+    past, future = formatdate(1, usegmt=True), formatdate(4_000_000_000, usegmt=True)
+    for condition, status in [
+        ({"If-None-Match": tag}, 304),
+        ({"If-None-Match": "*"}, 304),
+        ({"If-None-Match": "W/" + tag}, 304),
+        ({"If-None-Match": f'"x", {tag}'}, 304),
+        ({"If-None-Match": '"x"'}, 200),
+        ({"If-Modified-Since": date}, 304),
+        ({"If-Modified-Since": future}, 304),
+        ({"If-Modified-Since": past}, 200),
+        ({"If-Modified-Since": "nonsense"}, 200),
+        ({"If-None-Match": '"x"', "If-Modified-Since": future}, 200),
+        ({"If-Match": tag}, 200),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": '"x"'}, 412),
+        ({"If-Match": "W/" + tag}, 412),
+        ({"If-Unmodified-Since": date}, 200),
+        ({"If-Unmodified-Since": past}, 412),
+        ({"If-Match": tag, "If-Unmodified-Since": past}, 200),
+        ({"If-Match": '"x"', "If-None-Match": tag}, 412),
+        ({"If-Match": '"unfinished'}, 400),
+    ]:
+        for read in (get, head):
+            answer = read(wire, name, "o", headers=condition)
+            assert answer.status == status, (condition, read)
+            if status == 304:
+                assert (answer.body, answer.header("etag")) == (b"", tag)
+                assert answer.header("last-modified") == date
+                assert answer.header("ais-checksum-value") is None
+    failed = get(wire, name, "o", headers={"If-Match": '"x"'})
+    assert failed.json()["tcode"] == "ErrPreconditionFailed"
+    assert f"ais://{name}/o" in failed.json()["message"]
+    assert get(wire, name, "absent", headers={"If-Match": "*"}).status == 404
+
+
+def test_a_range_counts_only_for_the_version_it_was_meant_for(wire: Wire, name: str) -> None:
+    made = put(wire, name, "o", TEN)
+    tag, date = made.header("etag") or "", made.header("last-modified") or ""
+    for condition, status in [(tag, 206), (date, 206), ('"x"', 200), ("W/" + tag, 200)]:
+        answer = get(wire, name, "o", headers={"Range": "bytes=5-", "If-Range": condition})
+        assert (answer.status, answer.body) == (status, b"56789" if status == 206 else TEN)
+    late = get(wire, name, "o", headers={"Range": "bytes=50-", "If-Range": '"x"'})
+    assert (late.status, late.body) == (200, TEN)
+    unchanged = get(wire, name, "o", headers={"Range": "bytes=5-", "If-None-Match": tag})
+    assert unchanged.status == 304
+
+
+def test_changes_under_conditions(wire: Wire, name: str) -> None:
+    first = put(wire, name, "o", b"1", headers={"If-None-Match": "*"})
+    assert first.status == 200
+    tag = first.header("etag") or ""
+    for condition in (
+        {"If-None-Match": "*"},
+        {"If-None-Match": tag},
+        {"If-Match": '"x"'},
+        {"If-Unmodified-Since": formatdate(1, usegmt=True)},
+    ):
+        refused = put(wire, name, "o", b"2" * 500_000, headers=condition)
+        assert (refused.status, refused.json()["tcode"]) == (412, "ErrPreconditionFailed")
+        assert delete(wire, name, "o", headers=condition).status == 412
+        assert get(wire, name, "o").body == b"1"
+    assert put(wire, name, "absent", b"2", headers={"If-Match": "*"}).status == 412
+    second = put(wire, name, "o", b"2", headers={"If-Match": tag})
+    assert second.status == 200
+    assert put(wire, name, "o", b"3", headers={"If-Match": tag}).status == 412
+    assert delete(wire, name, "o", headers={"If-Match": second.header("etag") or ""}).status == 200
+    assert delete(wire, name, "o", headers={"If-Match": "*"}).status == 404
