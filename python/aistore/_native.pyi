@@ -189,8 +189,24 @@ class Client:
         self, bucket_uname: str, name: str, body: bytes, params: _Pairs = ..., headers: _Pairs = ...
     ) -> Response: ...
     def put_file(
-        self, bucket_uname: str, name: str, path: str, progress: Callable[[int], None] | None = None
+        self,
+        bucket_uname: str,
+        name: str,
+        path: str,
+        progress: Callable[[int], None] | None = None,
+        params: _Pairs = ...,
     ) -> Response: ...
+    def put_multipart(
+        self,
+        bucket_uname: str,
+        name: str,
+        content: str | bytes,
+        part_size: int,
+        concurrency: int,
+        params: _Pairs = ...,
+        progress: Callable[[int], None] | None = None,
+    ) -> Response:
+        """Uploads a file (path) or bytes in parts, several at a time; given up when it fails."""
     def put_many(
         self,
         bucket_uname: str,

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from aistore.sdk.client import Client
     from aistore.sdk.cluster import Cluster
     from aistore.sdk.dataset.data_shard import DataShard
+    from aistore.sdk.job import Job
     from aistore.sdk.list_object_flag import ListObjectFlag
+    from aistore.sdk.multipart_config import MultipartConfig
     from aistore.sdk.namespace import Namespace
     from aistore.sdk.obj.object import Object
     from aistore.sdk.retry_config import ColdGetConf, RetryConfig
+    from aistore.sdk.wait_result import WaitResult
 
 __all__ = [
     "AISSource",
@@ -29,10 +32,13 @@ __all__ = [
     "Cluster",
     "ColdGetConf",
     "DataShard",
+    "Job",
     "ListObjectFlag",
+    "MultipartConfig",
     "Namespace",
     "Object",
     "RetryConfig",
+    "WaitResult",
 ]
 
 _HOMES = {
@@ -45,10 +51,13 @@ _HOMES = {
     "Cluster": "cluster",
     "ColdGetConf": "retry_config",
     "DataShard": "dataset.data_shard",
+    "Job": "job",
     "ListObjectFlag": "list_object_flag",
+    "MultipartConfig": "multipart_config",
     "Namespace": "namespace",
     "Object": "obj.object",
     "RetryConfig": "retry_config",
+    "WaitResult": "wait_result",
 }
 
 

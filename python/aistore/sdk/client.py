@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aistore.sdk.batch.batch import Batch
     from aistore.sdk.bucket import Bucket
     from aistore.sdk.cluster import Cluster
+    from aistore.sdk.job import Job
+    from aistore.sdk.multipart_config import MultipartConfig
     from aistore.sdk.namespace import Namespace
     from aistore.sdk.obj.object import Object
 
@@ -42,6 +44,7 @@ class Client:
         retry_config: How often to retry.
         token: Bearer token. Default: `AIS_AUTHN_TOKEN`.
         max_pool_size: Idle connections kept per node. Default: `AIS_MAX_CONN_POOL`, else 10.
+        multipart_config: When writers upload large objects in parts; None is only when a call asks.
 
     Raises:
         ValueError: The endpoint is not an `http://` URL, or a number is out of range.
@@ -57,6 +60,8 @@ class Client:
         retry_config: RetryConfig | None = None,
         token: str | None = None,
         max_pool_size: int | None = None,
+        *,
+        multipart_config: MultipartConfig | None = None,
     ) -> None:
         # Existing code passes TLS settings to plain endpoints too, where they mean nothing.
         del skip_verify, ca_cert, client_cert
@@ -69,6 +74,7 @@ class Client:
             token or os.environ.get("AIS_AUTHN_TOKEN", ""),
             max_pool_size=_pool_size(max_pool_size),
             attempts=self.retry_config.attempts,
+            multipart=multipart_config,
         )
 
     @property
@@ -102,6 +108,12 @@ class Client:
         from aistore.sdk.cluster import Cluster  # noqa: PLC0415 - not on the data path
 
         return Cluster(client=self._request_client)
+
+    def job(self, job_id: str = "", job_kind: str = "") -> Job:
+        """A job, by its id, its kind or both."""
+        from aistore.sdk.job import Job  # noqa: PLC0415 - not on the data path
+
+        return Job(self._request_client, job_id, job_kind)
 
     def batch(
         self,

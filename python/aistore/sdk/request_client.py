@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aistore import _native
+    from aistore.sdk.multipart_config import MultipartConfig
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class RequestClient:
         token: Bearer token.
         max_pool_size: Idle connections kept per node.
         attempts: Attempts of one request in all.
+        multipart: When large objects are uploaded in parts; None is never.
     """
 
     def __init__(
@@ -48,18 +50,20 @@ class RequestClient:
         *,
         max_pool_size: int = 10,
         attempts: int = 5,
+        multipart: MultipartConfig | None = None,
     ) -> None:
         connect, read = timeout
         self._settings = Settings(
             endpoint.rstrip("/"), connect, read, token or None, max_pool_size, attempts
         )
+        self.multipart = multipart
         self._opened: tuple[int, _native.Client] | None = None
 
-    def __getstate__(self) -> Settings:
-        return self._settings
+    def __getstate__(self) -> tuple[Settings, MultipartConfig | None]:
+        return self._settings, self.multipart
 
-    def __setstate__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __setstate__(self, state: tuple[Settings, MultipartConfig | None]) -> None:
+        self._settings, self.multipart = state
         self._opened = None
 
     @property

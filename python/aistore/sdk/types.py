@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from aistore._native import BucketEntry
+from aistore.sdk._job_types import (
+    AggregatedJobSnap,
+    BucketModel,
+    JobSnap,
+    JobStats,
+    JobStatus,
+)
+from aistore.sdk._messages import (
+    ActionMsg,
+    ArchiveMultiObj,
+    BlobMsg,
+    BsummCtrlMsg,
+    CopyBckMsg,
+    CreateNBIMsg,
+    JobArgs,
+    JobQuery,
+    ListObjectsMsg,
+    MptCompletedPart,
+    NBIInfo,
+    PrefetchMsg,
+    PromoteAPIArgs,
+    TCBckMsg,
+    TCMultiObj,
+    TransformBckMsg,
+)
 from aistore.sdk.errors import NoTargetError
-from aistore.sdk.namespace import Namespace
 from aistore.sdk.utils import get_digest, xoshiro256_hash
 
 __all__ = [
     "ActionMsg",
+    "AggregatedJobSnap",
+    "ArchiveMultiObj",
+    "BlobMsg",
+    "BsummCtrlMsg",
     "BucketEntry",
     "BucketList",
     "BucketModel",
+    "CopyBckMsg",
+    "CreateNBIMsg",
+    "JobArgs",
+    "JobQuery",
+    "JobSnap",
+    "JobStats",
+    "JobStatus",
     "ListObjectsMsg",
+    "MptCompletedPart",
+    "NBIInfo",
     "NetInfo",
+    "PrefetchMsg",
+    "PromoteAPIArgs",
     "QueryParams",
     "Smap",
     "Snode",
+    "TCBckMsg",
+    "TCMultiObj",
+    "TransformBckMsg",
 ]
 
 _MAINTENANCE_OR_DECOMMISSION = 4 | 8
@@ -32,14 +74,6 @@ class QueryParams(Protocol):
     def update_qparams(self, params: dict[str, str]) -> None:
         """Adds the option to the query."""
         raise NotImplementedError
-
-
-class ActionMsg(BaseModel):
-    """Body of most requests that change something."""
-
-    action: str
-    name: str = ""
-    value: Any = None
 
 
 class NetInfo(BaseModel):
@@ -94,26 +128,6 @@ class Smap(BaseModel):
         return max(able, key=lambda node: xoshiro256_hash(node.id_digest ^ digest))
 
 
-class BucketModel(BaseModel):
-    """Identity of a bucket."""
-
-    name: str
-    provider: str = "ais"
-    namespace: Namespace | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The form that requests carry."""
-        identity: dict[str, Any] = {"name": self.name, "provider": self.provider}
-        if self.namespace:
-            identity["namespace"] = self.namespace.model_dump()
-        return identity
-
-    def get_path(self) -> str:
-        """`provider/@uuid#namespace/bucket/`."""
-        namespace = self.namespace or Namespace()
-        return f"{self.provider}/{namespace.get_path()}/{self.name}/"
-
-
 class BucketList:
     """One page of a listing.
 
@@ -160,31 +174,3 @@ class BucketList:
     def __repr__(self) -> str:
         more = f", next from {self.continuation_token!r}" if self.continuation_token else ""
         return f"BucketList({len(self.entries)} entries{more})"
-
-
-class ListObjectsMsg(BaseModel):
-    """Request for one page of a listing."""
-
-    prefix: str = ""
-    page_size: int = 0
-    uuid: str = ""
-    props: str = ""
-    continuation_token: str = ""
-    flags: int = 0
-    target: str = ""
-    start_after: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The form that requests carry."""
-        message: dict[str, Any] = {
-            "prefix": self.prefix,
-            "pagesize": self.page_size,
-            "uuid": self.uuid,
-            "props": self.props,
-            "continuation_token": self.continuation_token,
-            "flags": str(self.flags),
-            "target": self.target,
-        }
-        if self.start_after:
-            message["start_after"] = self.start_after
-        return message

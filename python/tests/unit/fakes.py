@@ -21,6 +21,32 @@ class FakeResponse:
     url: str = "http://fake"
 
 
+@dataclass
+class Sent:
+    """A request as it reached the native client."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    headers: dict[str, str]
+    body: bytes | None
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body or b"null")
+
+
+def reply(
+    body: Any = b"", status: int = 200, headers: dict[str, str] | None = None
+) -> FakeResponse:
+    """An answer; what is not bytes or text travels as JSON."""
+    if isinstance(body, str):
+        body = body.encode()
+    elif not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    return FakeResponse(status, list((headers or {}).items()), body)
+
+
 class FakeStream:
     def __init__(
         self, status: int, headers: list[tuple[str, str]], content: bytes, cut: int | None
@@ -85,17 +111,67 @@ class FakeNative:
         self.opened: list[str] = []
         self.batches: list[dict[str, Any]] = []
         self.gets: list[str] = []
+        self.requests: list[Sent] = []
+        self.answers: list[FakeResponse] = []
+        self.sessions: dict[str, bytes] = {}
+        self.uploads: list[tuple[str, int, int, dict[str, str]]] = []
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        params: Any = (),
+        headers: Any = (),
+        body: bytes | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | None = None,
+    ) -> FakeResponse:
+        """Keeps the request; gives the next of `answers`, else an empty one. Appends for real."""
+        self.requests.append(Sent(method, path, dict(params), dict(headers), body))
+        if "append_type" in dict(params):
+            return self._append(path, dict(params), body or b"")
+        return self.answers.pop(0) if self.answers else FakeResponse()
+
+    def _append(self, path: str, params: dict[str, str], body: bytes) -> FakeResponse:
+        bucket, _, name = path.removeprefix("/v1/objects/").partition("/")
+        uname = f"ais/@#/{bucket}/{name}"
+        if params["append_type"] == "flush":
+            self.objects[uname] = self.sessions.pop(params["append_handle"])
+            return FakeResponse()
+        before = self.sessions.pop(params["append_handle"], self.objects.get(uname, b""))
+        handle = f"h{len(self.requests)}"
+        self.sessions[handle] = before + body
+        return FakeResponse(headers=[("ais-append-handle", handle)])
+
+    def put_multipart(
+        self,
+        bucket: str,
+        name: str,
+        content: str | bytes,
+        part_size: int,
+        concurrency: int,
+        params: Any = (),
+        progress: Any = None,
+    ) -> FakeResponse:
+        self.uploads.append((name, part_size, concurrency, dict(params)))
+        if isinstance(content, str):
+            return self.put_file(bucket, name, content, progress)
+        return self.put(bucket, name, content)
 
     def put(
         self, bucket: str, name: str, body: bytes, params: Any = (), headers: Any = ()
     ) -> FakeResponse:
-        self.objects[bucket + name] = body
+        number = dict(params).get("partNumber")
+        self.objects[bucket + name + (f"#{number}" if number else "")] = body
         self.versions[bucket + name] = self.versions.get(bucket + name, 0) + 1
         return FakeResponse()
 
-    def put_file(self, bucket: str, name: str, path: str, progress: Any = None) -> FakeResponse:
+    def put_file(
+        self, bucket: str, name: str, path: str, progress: Any = None, params: Any = ()
+    ) -> FakeResponse:
         with open(path, "rb") as file:
-            return self.put(bucket, name, file.read())
+            return self.put(bucket, name, file.read(), params)
 
     def put_many(self, bucket: str, items: Any, concurrency: int = 8, progress: Any = None) -> None:
         for name, content in items:
@@ -118,6 +194,7 @@ class FakeNative:
         return [
             ("Content-Length", str(len(content))),
             ("Ais-Version", version),
+            ("ETag", f'"v{version}"'),
             ("Ais-Custom-Md", "a=1"),
             ("ais-custom-md", "b=2"),
         ]
@@ -146,6 +223,9 @@ class FakeNative:
 
     def open(self, bucket: str, name: str, params: Any = (), headers: Any = ()) -> FakeStream:
         self.opened.append(dict(headers).get("Range", ""))
+        wanted = dict(headers).get("If-Match")
+        if wanted not in {None, f'"v{self.versions[bucket + name]}"'}:
+            raise from_native("api", 412, "etag mismatch", "http://fake", "GET", "")
         status, part = self._ranged(self._find(bucket, name, "GET"), headers)
         cut = self.cuts.pop(0) if self.cuts else None
         return FakeStream(status, self._headers(bucket, name, part), part, cut)

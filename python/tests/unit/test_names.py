@@ -199,8 +199,8 @@ def test_archive_selection() -> None:
 
 
 def test_listing_message() -> None:
-    flags = ListObjectFlag.join_flags([ListObjectFlag.CACHED, ListObjectFlag.NO_RECURSION])
-    assert flags == 2049
+    flags = [ListObjectFlag.CACHED, ListObjectFlag.NO_RECURSION]
+    assert ListObjectFlag.join_flags(flags) == 2049
     message = ListObjectsMsg(prefix="p", flags=flags, page_size=3).as_dict()
     assert message["flags"] == "2049"
     assert message["pagesize"] == 3

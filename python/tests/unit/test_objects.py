@@ -174,7 +174,7 @@ def test_file_writer(bucket: Bucket, native: FakeNative, monkeypatch: pytest.Mon
     with obj.get_writer().as_file() as file:
         file.write(b"two")
     assert native.objects["ais/@#/b/f"] == b"onetwo"
-    monkeypatch.setattr("aistore.sdk.obj.obj_file.object_file._IN_MEMORY", 10)
+    monkeypatch.setattr("aistore.sdk.obj.obj_file.object_file_writer._APPEND_BYTES", 10)
     with obj.get_writer().as_file("a") as file:
         for _ in range(5):
             file.write(b"x" * 9)
@@ -185,6 +185,16 @@ def test_file_writer(bucket: Bucket, native: FakeNative, monkeypatch: pytest.Mon
     with obj.get_writer().as_file("w"):
         pass
     assert native.objects["ais/@#/b/f"] == b""
+    monkeypatch.setattr("aistore.sdk.obj.obj_file.object_file_writer._IN_MEMORY", 10)
+    with obj.get_writer().as_file("w") as file:
+        for _ in range(5):
+            file.write(b"y" * 9)
+        assert native.objects["ais/@#/b/f"] == b""
+        file.flush()
+        assert native.objects["ais/@#/b/f"] == b"y" * 45
+        file.write(b"z")
+        assert file.tell() == 46
+    assert native.objects["ais/@#/b/f"] == b"y" * 45 + b"z"
     with pytest.raises(ValueError, match="Invalid mode"):
         obj.get_writer().as_file("r")
 
@@ -197,6 +207,10 @@ def test_an_exception_or_a_lost_file_writes_nothing(bucket: Bucket, native: Fake
     lost = bucket.object("f").get_writer().as_file("w")
     lost.write(b"half")
     del lost
+    with pytest.raises(RuntimeError), bucket.object("f").get_writer().as_file("a") as file:
+        file.write(b"half" * (4 << 20))
+        raise RuntimeError
+    assert len(native.sessions) == 1, "sent, and left behind"
     assert native.objects == {}
 
 

@@ -1,7 +1,7 @@
 //! Bodies of requests: bytes in memory, or a file read by a thread of its own.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const PIECES_AHEAD: usize = 4;
 /// What a request carries; can be opened again for a retry or a redirect.
 pub(crate) enum Source {
     Bytes(Bytes),
-    File { path: PathBuf, length: u64, progress: Option<Arc<ProgressFn>> },
+    File { path: PathBuf, start: u64, length: u64, progress: Option<Arc<ProgressFn>> },
 }
 
 impl Source {
@@ -36,11 +36,34 @@ impl Source {
         if !meta.is_file() {
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
         }
-        Ok(Self::File {
-            path: path.to_owned(),
-            length: meta.len(),
-            progress: progress.map(Arc::new),
-        })
+        let (path, progress) = (path.to_owned(), progress.map(Arc::new));
+        Ok(Self::File { path, start: 0, length: meta.len(), progress })
+    }
+
+    /// Bytes of the whole.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    /// A part of it, with a progress report of its own; at most up to the end.
+    pub(crate) fn part(&self, from: u64, at_most: u64, report: Option<ProgressFn>) -> Self {
+        let length = self.length().saturating_sub(from).min(at_most);
+        match self {
+            Self::Bytes(bytes) => {
+                let end = usize::try_from(from + length).unwrap_or(usize::MAX).min(bytes.len());
+                let start = usize::try_from(from).unwrap_or(usize::MAX).min(end);
+                Self::Bytes(bytes.slice(start..end))
+            }
+            Self::File { path, start, .. } => Self::File {
+                path: path.clone(),
+                start: start + from,
+                length,
+                progress: report.map(Arc::new),
+            },
+        }
     }
 
     pub(crate) fn open(&self) -> OutBody {
@@ -52,11 +75,11 @@ impl Source {
                 monitor: Monitor { sent, fault: Arc::default() },
                 progress: None,
             },
-            Self::File { path, length, progress } => {
+            Self::File { path, start, length, progress } => {
                 let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-                let (path, length) = (path.clone(), *length);
+                let (path, start, length) = (path.clone(), *start, *length);
                 // Ends when the file does, or with the first piece nobody takes.
-                tokio::task::spawn_blocking(move || read_pieces(&path, length, &sender));
+                tokio::task::spawn_blocking(move || read_pieces(&path, start, length, &sender));
                 OutBody {
                     left: length,
                     feed: Feed::File(receiver),
@@ -75,8 +98,9 @@ impl Source {
     }
 }
 
-fn read_pieces(path: &Path, length: u64, sender: &mpsc::Sender<io::Result<Bytes>>) {
+fn read_pieces(path: &Path, start: u64, length: u64, sender: &mpsc::Sender<io::Result<Bytes>>) {
     let outcome = File::open(path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(start))?;
         let mut left = length;
         while left > 0 {
             let want = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);

@@ -139,8 +139,20 @@ impl Client {
         path: &Path,
         progress: Option<ProgressFn>,
     ) -> Result<Reply, ClientError> {
+        self.put_file_with(bucket, name, path, progress, &[]).await
+    }
+
+    /// Like [`Client::put_file`], with further query parameters.
+    pub async fn put_file_with(
+        &self,
+        bucket: &Bucket,
+        name: &str,
+        path: &Path,
+        progress: Option<ProgressFn>,
+        query: &[(String, String)],
+    ) -> Result<Reply, ClientError> {
         let source = Source::file(path, progress)?;
-        self.object_reply(Method::PUT, bucket, name, &[], &[], &source).await
+        self.object_reply(Method::PUT, bucket, name, query, &[], &source).await
     }
 
     /// Any request about one object whose answer is short.
@@ -155,7 +167,7 @@ impl Client {
         self.object_reply(method, bucket, name, query, headers, &no_body()).await
     }
 
-    async fn object_reply(
+    pub(crate) async fn object_reply(
         &self,
         method: Method,
         bucket: &Bucket,

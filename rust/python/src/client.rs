@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aistore_client::quick::Ask;
 use aistore_client::{
-    Call, Client as Inner, ClientConfig, ClientError, GetOptions, ListOptions, Reply,
+    Call, Client as Inner, ClientConfig, ClientError, GetOptions, ListOptions, PartOptions, Reply,
 };
 use aistore_core::bucket::{Bucket, NameError};
 use aistore_core::list::ListMsg;
@@ -317,7 +317,7 @@ impl Client {
         Response::new(py, reply)
     }
 
-    #[pyo3(signature = (bucket_uname, name, path, progress = None))]
+    #[pyo3(signature = (bucket_uname, name, path, progress = None, params = vec![]))]
     fn put_file(
         &self,
         py: Python<'_>,
@@ -325,10 +325,30 @@ impl Client {
         name: &str,
         path: std::path::PathBuf,
         progress: Option<Py<PyAny>>,
+        params: Pairs,
     ) -> PyResult<Response> {
         let bucket = parse_bucket(bucket_uname)?;
         let client = self.open_inner(py)?;
-        upload::put_file(py, &client, &bucket, name, &path, progress.as_ref())
+        upload::put_file(py, &client, &bucket, name, &path, progress.as_ref(), &params)
+    }
+
+    #[pyo3(signature = (bucket_uname, name, content, part_size, concurrency, params = vec![], progress = None))]
+    fn put_multipart(
+        &self,
+        py: Python<'_>,
+        bucket_uname: &str,
+        name: &str,
+        content: Content,
+        part_size: u64,
+        concurrency: usize,
+        params: Pairs,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Response> {
+        let bucket = parse_bucket(bucket_uname)?;
+        let client = self.open_inner(py)?;
+        let options = PartOptions { part_bytes: part_size, parallel: concurrency };
+        let progress = progress.as_ref();
+        upload::put_multipart(py, &client, &bucket, name, content, options, &params, progress)
     }
 
     #[pyo3(signature = (bucket_uname, items, concurrency = 8, progress = None))]

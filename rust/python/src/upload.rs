@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use aistore_client::{Client, ClientError, ProgressFn};
+use aistore_client::{Client, ClientError, Content as Whole, PartOptions, ProgressFn, Reply};
 use aistore_core::bucket::Bucket;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -12,6 +12,7 @@ use futures_util::stream;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
+use crate::client::Pairs;
 use crate::crossing::wait_reporting;
 use crate::response::Response;
 
@@ -34,7 +35,44 @@ pub(crate) fn put_file(
     name: &str,
     path: &Path,
     progress: Option<&Py<PyAny>>,
+    query: &Pairs,
 ) -> PyResult<Response> {
+    reporting(py, progress, |count| client.put_file_with(bucket, name, path, Some(count), query))
+}
+
+/// Uploads in parts; `query` as for any request to the object.
+#[expect(clippy::too_many_arguments, reason = "the parts of one request, passed on as they are")]
+pub(crate) fn put_multipart(
+    py: Python<'_>,
+    client: &Client,
+    bucket: &Bucket,
+    name: &str,
+    content: Content,
+    options: PartOptions,
+    query: &Pairs,
+    progress: Option<&Py<PyAny>>,
+) -> PyResult<Response> {
+    match content {
+        Content::Path(path) => reporting(py, progress, |count| {
+            let content = Whole::File(&path);
+            client.put_multipart(bucket, name, content, options, query, Some(count))
+        }),
+        Content::Bytes(bytes) => reporting(py, progress, |count| {
+            let content = Whole::Bytes(Bytes::from_owner(bytes));
+            client.put_multipart(bucket, name, content, options, query, Some(count))
+        }),
+    }
+}
+
+/// Runs an upload, and tells `progress` the bytes sent so far on this thread.
+fn reporting<F>(
+    py: Python<'_>,
+    progress: Option<&Py<PyAny>>,
+    upload: impl FnOnce(ProgressFn) -> F,
+) -> PyResult<Response>
+where
+    F: Future<Output = Result<Reply, ClientError>> + Send,
+{
     let sent = Arc::new(AtomicU64::new(0));
     let counter = sent.clone();
     let count: ProgressFn = Box::new(move |bytes| counter.store(bytes, Ordering::Relaxed));
@@ -46,8 +84,7 @@ pub(crate) fn put_file(
         }
         _ => Ok(()),
     };
-    let upload = client.put_file(bucket, name, path, Some(count));
-    let reply = wait_reporting(py, upload, &mut report)?;
+    let reply = wait_reporting(py, upload(count), &mut report)?;
     report(py)?;
     Response::new(py, reply)
 }

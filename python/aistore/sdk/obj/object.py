@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from aistore.sdk import const
+from aistore.sdk.obj._place import object_path
 from aistore.sdk.obj.object_client import ObjectClient
 from aistore.sdk.obj.object_props import ObjectProps, identity_headers
 from aistore.sdk.obj.object_reader import ObjectReader
@@ -13,13 +14,16 @@ from aistore.sdk.obj.object_writer import ObjectWriter
 from aistore.sdk.provider import Provider
 from aistore.sdk.request_client import pairs, quote_name
 from aistore.sdk.response import Response
+from aistore.sdk.types import ActionMsg, BlobMsg, PromoteAPIArgs
 
 if TYPE_CHECKING:
+    from os import PathLike
     from typing import Protocol
 
     from aistore.sdk.archive_config import ArchiveConfig
     from aistore.sdk.blob_download_config import BlobDownloadConfig
     from aistore.sdk.obj.content_iterator import ParallelBuffer
+    from aistore.sdk.obj.multipart_upload import MultipartUpload
     from aistore.sdk.obj.object_attributes import ObjectAttributes
     from aistore.sdk.obj.object_client import WritableBuffer
     from aistore.sdk.request_client import RequestClient
@@ -204,7 +208,9 @@ class Object:
             headers[const.HEADER_RANGE] = byte_range
         if blob_download_config:
             blob_download_config.update_headers(headers)
-        source = ObjectClient(self._client, self._bucket.path, self._name, params, headers)
+        source = ObjectClient(
+            self._client, self._path, params, headers, uname=self._bucket.path + self._name
+        )
         reader: ObjectReader[Any] = ObjectReader(source, chunk_size, num_workers)
         if writer is not None:
             writer.writelines(reader)
@@ -216,7 +222,107 @@ class Object:
 
     def get_writer(self) -> ObjectWriter:
         """Prepares writing."""
-        return ObjectWriter(self._client, self._bucket.path, self._name, self._bucket.qparams)
+        return ObjectWriter(self._client, self._path, self._bucket.qparams)
+
+    def multipart_upload(self) -> MultipartUpload:
+        """Prepares an upload in parts; `create` starts it."""
+        from aistore.sdk.obj.multipart_upload import MultipartUpload  # noqa: PLC0415 - rarely used
+
+        return MultipartUpload(self._client, self._path, self._bucket.qparams)
+
+    def promote(
+        self,
+        path: str | PathLike[str],
+        target_id: str = "",
+        recursive: bool = False,
+        overwrite_dest: bool = False,
+        delete_source: bool = False,
+        src_not_file_share: bool = False,
+    ) -> str:
+        """Makes objects of files that the targets can see.
+
+        Args:
+            path: The file or directory, as the targets see it.
+            target_id: Only this target's files.
+            recursive: Whether to descend into subdirectories.
+            overwrite_dest: Whether to replace objects that exist.
+            delete_source: Whether to delete the files afterwards.
+            src_not_file_share: Whether targets that see the same files are to be taken for
+                targets with files of their own.
+
+        Returns:
+            Id of the job; empty if all was done at once.
+        """
+        message = PromoteAPIArgs(
+            target_id=target_id,
+            source_path=str(path),
+            object_name=self._name,
+            recursive=recursive,
+            overwrite_dest=overwrite_dest,
+            delete_source=delete_source,
+            src_not_file_share=src_not_file_share,
+        )
+        return self._act_in_bucket(const.ACT_PROMOTE, str(path), message.as_dict())
+
+    def blob_download(
+        self,
+        chunk_size: int | None = None,
+        num_workers: int | None = None,
+        latest: bool = False,
+    ) -> str:
+        """Fetches the object from its remote home in parallel chunks.
+
+        Args:
+            chunk_size: Bytes of a chunk.
+            num_workers: Chunks at a time.
+            latest: Whether to look for a newer version.
+
+        Returns:
+            Id of the job; empty if the object is here already.
+        """
+        message = BlobMsg(chunk_size=chunk_size, num_workers=num_workers, latest=latest)
+        return self._act_in_bucket(const.ACT_BLOB_DOWNLOAD, self._name, message.as_dict())
+
+    def _act_in_bucket(self, action: str, name: str, value: dict[str, Any]) -> str:
+        path = f"{const.URL_PATH_OBJECTS}/{quote_name(self._bucket.name)}"
+        body = ActionMsg(action=action, name=name, value=value).model_dump()
+        answer = self._client.request("POST", path, params=self._bucket.qparams, json=body)
+        return answer.text.strip('"')
+
+    def copy(
+        self,
+        to_obj: Object,
+        etl: QueryParams | None = None,
+        latest: bool = False,
+        sync: bool = False,
+    ) -> Response:
+        """Copies the object, also to another bucket.
+
+        Args:
+            to_obj: The copy.
+            etl: Transformer that it passes through.
+            latest: Whether to look for a newer version at the remote home.
+            sync: Whether to delete the copy if the object is gone from its remote home.
+        """
+        params = {
+            **self._bucket.qparams,
+            const.QPARAM_OBJ_TO: to_obj.uname,
+            const.QPARAM_LATEST: str(latest).lower(),
+            const.QPARAM_SYNC: str(sync).lower(),
+        }
+        if etl:
+            etl.update_qparams(params)
+        return self._client.request("PUT", self._path, params=params)
+
+    def rename(self, to_obj_name: str) -> Object:
+        """Gives the object another name in its bucket; an object of that name is replaced.
+
+        Returns:
+            The object under its new name.
+        """
+        body = ActionMsg(action=const.ACT_RENAME_OBJECT, name=to_obj_name).model_dump()
+        self._client.request("POST", self._path, params=self._bucket.qparams, json=body)
+        return Object(self._client, self._bucket, to_obj_name)
 
     def get_semantic_url(self) -> str:
         """`provider://bucket/object`."""
@@ -233,7 +339,7 @@ class Object:
 
     @property
     def _path(self) -> str:
-        return f"{const.URL_PATH_OBJECTS}/{quote_name(self._bucket.name)}/{quote_name(self._name)}"
+        return object_path(self._bucket.name, self._name)
 
     def delete(self) -> Response:
         """Deletes the object.

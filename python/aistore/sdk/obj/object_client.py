@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aistore.sdk import const
 from aistore.sdk._headers import CaseInsensitiveDict
+from aistore.sdk.obj._place import locate, split_uname
 from aistore.sdk.request_client import pairs
 
 if TYPE_CHECKING:
@@ -28,30 +29,37 @@ class ObjectClient:
 
     Args:
         request_client: Sends the requests.
-        bucket_path: `provider/@uuid#namespace/bucket/`.
-        name: The object.
-        params: Query that selects what to read: archive files, a transformer, the newest version.
+        path: `objects/bucket/object`, percent-encoded.
+        params: Query that selects the bucket and what to read: archive files, a transformer, the
+            newest version.
         headers: Request headers; `Range` selects a part.
+        byte_range: (first, last) byte to read, None where open; instead of a `Range` header.
+        uname: `provider/@uuid#namespace/bucket/object`; found from path and query if missing.
     """
 
     def __init__(
         self,
         request_client: RequestClient,
-        bucket_path: str,
-        name: str,
+        path: str,
         params: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
+        byte_range: tuple[int | None, int | None] = (None, None),
+        uname: str | None = None,
     ) -> None:
         self._request_client = request_client
-        self._bucket_path = bucket_path
-        self._name = name
+        self._path = path
         self._params = params or {}
-        self._headers = headers or {}
+        self._headers = dict(headers or {})
+        first, last = byte_range
+        if (first, last) != (None, None):
+            start, end = ("" if bound is None else bound for bound in (first, last))
+            self._headers.setdefault(const.HEADER_RANGE, f"bytes={start}-{end}")
+        self._bucket_path, self._name = split_uname(uname) if uname else locate(path, self._params)
 
     @property
     def path(self) -> str:
-        """`provider/@uuid#namespace/bucket/object`."""
-        return self._bucket_path + self._name
+        """`objects/bucket/object`, percent-encoded."""
+        return self._path
 
     @property
     def byte_range(self) -> tuple[int | None, int | None] | None:
@@ -76,7 +84,7 @@ class ObjectClient:
         """Whether reading can go on in the middle."""
         return not self.selects_part and self.byte_range is not None
 
-    def get(self) -> tuple[CaseInsensitiveDict, bytes]:
+    def read_all(self) -> tuple[CaseInsensitiveDict, bytes]:
         """Reads everything."""
         _, headers, content = self._request_client.native.get(
             self._bucket_path, self._name, pairs(self._params), pairs(self._headers)
@@ -91,9 +99,16 @@ class ObjectClient:
         )
         return CaseInsensitiveDict(answered), content
 
-    def open(self, offset: int = 0) -> _native.ObjectStream:
-        """Starts streaming, `offset` bytes after the first one asked for."""
+    def open(self, offset: int = 0, etag: str = "") -> _native.ObjectStream:
+        """Starts streaming, `offset` bytes after the first one asked for.
+
+        Args:
+            offset: Where to start.
+            etag: The version wanted; another one is answered with status 412.
+        """
         headers = dict(self._headers)
+        if etag:
+            headers[const.HEADER_IF_MATCH] = etag
         wanted = self.byte_range
         if offset and wanted is not None:
             first, last = wanted
@@ -134,7 +149,7 @@ class ObjectClient:
                 del memory
 
     def _copy_into(self, view: memoryview, offset: int) -> int:
-        _, content = self.get()
+        _, content = self.read_all()
         part = content[offset : offset + view.nbytes]
         view.cast("B")[: len(part)] = part
         return len(part)
@@ -156,3 +171,9 @@ def identity_of(headers: CaseInsensitiveDict) -> tuple[str, ...]:
         headers.get(const.HEADER_ETAG, ""),
     )
     return told if any(told) else ()
+
+
+def strong_etag(headers: CaseInsensitiveDict) -> str:
+    """The entity tag, if it promises equal bytes."""
+    tag = headers.get(const.HEADER_ETAG, "")
+    return tag if tag.startswith('"') else ""

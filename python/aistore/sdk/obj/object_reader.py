@@ -73,7 +73,7 @@ class ObjectReader(Generic[Content_co]):
         # Which of the two it is, is decided together with the type, in Object.get_reader.
         if self._num_workers is not None:
             return cast(Content_co, self._parallel(self._num_workers).read_all())
-        return cast(Content_co, self._object_client.get()[1])
+        return cast(Content_co, self._object_client.read_all()[1])
 
     def read_into(self, buffer: WritableBuffer, offset: int = 0) -> int:
         """Reads into memory of the caller, large objects by parallel ranges.

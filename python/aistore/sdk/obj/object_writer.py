@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from aistore.sdk import const
+from aistore.sdk.obj._place import locate
 from aistore.sdk.obj.obj_file.object_file import ObjectFileWriter
-from aistore.sdk.obj.object_client import ObjectClient
-from aistore.sdk.request_client import quote_name
+from aistore.sdk.request_client import pairs
 from aistore.sdk.response import Response
 from aistore.sdk.utils import validate_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
+    from aistore.sdk.multipart_config import MultipartConfig
     from aistore.sdk.request_client import RequestClient
 
 
@@ -22,37 +25,97 @@ class ObjectWriter:
 
     Args:
         client: Sends the requests.
-        bucket_path: `provider/@uuid#namespace/bucket/`.
-        name: The object.
-        query_params: Query parameters that select the bucket.
+        object_path: `objects/bucket/object`, percent-encoded.
+        query_params: Query parameters that select the bucket, and a part of an upload.
     """
 
     def __init__(
-        self, client: RequestClient, bucket_path: str, name: str, query_params: dict[str, str]
+        self, client: RequestClient, object_path: str, query_params: dict[str, str]
     ) -> None:
         self._client = client
-        self._bucket_path = bucket_path
-        self._name = name
+        self._path = object_path
+        self._bucket_path, self._name = locate(object_path, query_params)
         self.query_params = query_params
 
-    def put_content(self, content: bytes | bytearray | memoryview) -> Response:
+    def put_content(
+        self,
+        content: bytes | bytearray | memoryview,
+        *,
+        multipart: MultipartConfig | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Response:
         """Replaces the object by the given content.
+
+        Args:
+            content: The content.
+            multipart: Uploads large content in parts; default as the client was told.
+            progress: Called now and then with the bytes sent so far, when in parts.
 
         Raises:
             ErrBckNotFound: There is no such bucket.
             AISError: The name is refused, or the cluster is full.
         """
         body = content if isinstance(content, bytes) else bytes(content)
-        return Response.wrap(self._client.native.put(self._bucket_path, self._name, body))
+        config = self._multipart_for(len(body), multipart)
+        native, params = self._client.native, pairs(self.query_params)
+        if config is None:
+            return Response.wrap(native.put(self._bucket_path, self._name, body, params))
+        return Response.wrap(
+            native.put_multipart(
+                self._bucket_path,
+                self._name,
+                body,
+                config.part_size_for(len(body)),
+                config.num_workers,
+                params,
+                progress,
+            )
+        )
 
-    def put_file(self, path: str | PathLike[str]) -> Response:
+    def put_file(
+        self,
+        path: str | PathLike[str],
+        *,
+        multipart: MultipartConfig | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Response:
         """Replaces the object by a file's content.
+
+        Args:
+            path: The file.
+            multipart: Uploads a large file in parts; default as the client was told.
+            progress: Called now and then with the bytes sent so far.
 
         Raises:
             ValueError: `path` is not a file.
         """
         validate_file(path)
-        return Response.wrap(self._client.native.put_file(self._bucket_path, self._name, str(path)))
+        file = Path(path)
+        size = file.stat().st_size
+        config = self._multipart_for(size, multipart)
+        native, params = self._client.native, pairs(self.query_params)
+        if config is None:
+            return Response.wrap(
+                native.put_file(self._bucket_path, self._name, str(file), progress, params)
+            )
+        return Response.wrap(
+            native.put_multipart(
+                self._bucket_path,
+                self._name,
+                str(file),
+                config.part_size_for(size),
+                config.num_workers,
+                params,
+                progress,
+            )
+        )
+
+    def _multipart_for(self, size: int, given: MultipartConfig | None) -> MultipartConfig | None:
+        config = given or self._client.multipart
+        # A part of an upload is not uploaded in parts itself.
+        if config is None or const.QPARAM_MPT_UPLOAD_ID in self.query_params:
+            return None
+        return config if size >= config.threshold else None
 
     def append_content(
         self, content: bytes | bytearray | memoryview, handle: str = "", flush: bool = False
@@ -67,12 +130,14 @@ class ObjectWriter:
         Returns:
             The handle for the next call; empty after a flush.
         """
-        params = [
-            (const.QPARAM_OBJ_APPEND, "flush" if flush else "append"),
-            (const.QPARAM_OBJ_APPEND_HANDLE, handle),
-        ]
-        answer = self._client.native.put(self._bucket_path, self._name, bytes(content), params)
-        return Response.wrap(answer).headers.get(const.HEADER_APPEND_HANDLE, "")
+        params = {
+            **self.query_params,
+            const.QPARAM_OBJ_APPEND: "flush" if flush else "append",
+            const.QPARAM_OBJ_APPEND_HANDLE: handle,
+        }
+        # Through the gateway: it finds the target with the session, also after the map changed.
+        answer = self._client.request("PUT", self._path, params=params, data=bytes(content))
+        return answer.headers.get(const.HEADER_APPEND_HANDLE, "")
 
     def set_custom_props(
         self, custom_metadata: dict[str, str], replace_existing: bool = False
@@ -86,10 +151,9 @@ class ObjectWriter:
         params = dict(self.query_params)
         if replace_existing:
             params[const.QPARAM_NEW_CUSTOM] = "true"
-        bucket = self._bucket_path.split("/")[2]
         return self._client.request(
             "PATCH",
-            f"{const.URL_PATH_OBJECTS}/{bucket}/{quote_name(self._name)}",
+            self._path,
             params=params,
             json={"action": "", "name": "", "value": custom_metadata},
         )
@@ -103,6 +167,4 @@ class ObjectWriter:
         Raises:
             ValueError: Another mode.
         """
-        return ObjectFileWriter(
-            self, mode, ObjectClient(self._client, self._bucket_path, self._name)
-        )
+        return ObjectFileWriter(self, mode)

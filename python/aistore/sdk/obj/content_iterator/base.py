@@ -21,11 +21,13 @@ class StreamBounds:
         start: Where it starts, counted from the first byte of the whole reading.
         expected_end: Where it must end; None if the answer did not tell.
         identity: What differs between versions of the object; empty if the answer did not tell.
+        etag: Strong entity tag. Set before the stream starts, it asks for that version only.
     """
 
     start: int = 0
     expected_end: int | None = None
     identity: tuple[str, ...] = ()
+    etag: str = ""
 
 
 class BaseContentIterProvider(ABC):

@@ -60,7 +60,7 @@ class ParallelContentIterProvider(BaseContentIterProvider):
         return AISError(0, f"{self._client.path} changed while being read: read it again")
 
     def _read_selection(self) -> ParallelBuffer:
-        _, content = self._client.get()
+        _, content = self._client.read_all()
         buffer = ParallelBuffer(len(content))
         buffer.buf[:] = content
         return buffer
@@ -81,7 +81,7 @@ class ParallelContentIterProvider(BaseContentIterProvider):
         return self._ranges(offset, size, chunk)
 
     def _selection(self, bounds: StreamBounds | None) -> Iterator[bytes]:
-        _, content = self._client.get()
+        _, content = self._client.read_all()
         if bounds is not None:
             bounds.start, bounds.expected_end = 0, len(content)
         yield content

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aistore.sdk import const
 from aistore.sdk._headers import CaseInsensitiveDict
 from aistore.sdk.obj.content_iterator.base import BaseContentIterProvider, StreamBounds
-from aistore.sdk.obj.object_client import identity_of
+from aistore.sdk.obj.object_client import identity_of, strong_etag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,17 +29,18 @@ class ContentIterProvider(BaseContentIterProvider):
 
     def read_all(self) -> bytes:
         """Reads everything."""
-        return self._client.get()[1]
+        return self._client.read_all()[1]
 
     def create_iter(self, offset: int = 0, bounds: StreamBounds | None = None) -> Iterator[bytes]:
         """Starts reading in chunks; the request is sent here."""
-        stream = self._client.open(offset)
+        stream = self._client.open(offset, bounds.etag if bounds and offset else "")
         if bounds is not None:
             headers = CaseInsensitiveDict(stream.headers)
             bounds.start = offset if stream.status == _PARTIAL else 0
             length = headers.get(const.HEADER_CONTENT_LENGTH)
             bounds.expected_end = None if length is None else bounds.start + int(length)
             bounds.identity = identity_of(headers)
+            bounds.etag = strong_etag(headers)
         return self._chunks(stream)
 
     def _chunks(self, stream: _native.ObjectStream) -> Iterator[bytes]:

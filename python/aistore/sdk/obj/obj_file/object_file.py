@@ -1,31 +1,22 @@
-"""Objects as files, for reading and for writing."""
+"""Objects as files."""
 
 from __future__ import annotations
 
-import io
-import shutil
-import tempfile
 from io import BufferedIOBase
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from aistore.sdk.errors import AISError, ErrBckNotFound
+from aistore.sdk.obj.obj_file.object_file_writer import ObjectFileWriter
 from aistore.sdk.obj.obj_file.stream import ResumableStream
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Buffer, Self
 
     from aistore.sdk.obj.content_iterator.base import BaseContentIterProvider
-    from aistore.sdk.obj.object_client import ObjectClient
-    from aistore.sdk.obj.object_writer import ObjectWriter
+
+__all__ = ["ObjectFileReader", "ObjectFileWriter"]
 
 # A line is looked for in steps of this size; larger steps copy more than lines are long.
 _PEEK = 1 << 10
-# What a file being written keeps in memory before it goes to a temporary file.
-_IN_MEMORY = 32 << 20
-_COPY_CHUNK = 1 << 20
-_NOT_FOUND = 404
 _NOTHING = memoryview(b"")
 
 
@@ -110,123 +101,3 @@ class ObjectFileReader(BufferedIOBase):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("I/O operation on closed file")
-
-
-class ObjectFileWriter(BufferedIOBase):
-    """Collects what is written; the object appears, whole, when the file is closed.
-
-    Leaving `with` through an exception leaves the object as it was, and so does losing the file
-    without closing it.
-
-    Args:
-        obj_writer: Writes the object.
-        mode: `w` replaces the object, `a` adds to what it holds.
-        current: Reads the object as it is.
-
-    Raises:
-        ValueError: Another mode.
-    """
-
-    def __init__(self, obj_writer: ObjectWriter, mode: str, current: ObjectClient) -> None:
-        super().__init__()
-        if mode not in {"w", "a"}:
-            raise ValueError(f"Invalid mode {mode!r}: expected 'w' (replace) or 'a' (append)")
-        self._writer, self._mode, self._current = obj_writer, mode, current
-        self._memory = io.BytesIO()
-        self._file: IO[bytes] | None = None
-        self._size = 0
-
-    def writable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self._size
-
-    def write(self, content: Buffer | str, /) -> int:
-        """Adds bytes; returns their number.
-
-        Text is taken as UTF-8: code exists that opens such a file for text, and writes lines.
-
-        Raises:
-            ValueError: The file is closed.
-        """
-        self._check_open()
-        if isinstance(content, str):
-            content = content.encode()
-        if self._file is None and self._size > _IN_MEMORY:
-            self._move_to_disk()
-        written = (self._file or self._memory).write(content)
-        self._size += written
-        return written
-
-    def flush(self) -> None:
-        """Does nothing: a partial object is never visible."""
-
-    def close(self) -> None:
-        """Writes the object; closing again does nothing."""
-        if self.closed:
-            return
-        try:
-            if self._mode == "w" or self._size:
-                self._finish()
-        finally:
-            self._discard()
-
-    def __enter__(self) -> Self:
-        self._check_open()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self._discard()
-        self.close()
-
-    def __del__(self) -> None:
-        # Replaces the inherited finaliser, which would close the file and so write the object.
-        if hasattr(self, "_file"):
-            self._discard()
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
-
-    def _discard(self) -> None:
-        self._memory.close()
-        if self._file is not None:
-            self._file.close()
-        super().close()
-
-    def _finish(self) -> None:
-        before = self._read_current() if self._mode == "a" else b""
-        if self._file is None:
-            self._writer.put_content(before + self._memory.getvalue())
-            return
-        if before:
-            self._move_to_disk(before)
-        self._file.flush()
-        self._writer.put_file(self._file.name)
-
-    def _move_to_disk(self, before: bytes = b"") -> None:
-        """Goes on in a new file that holds `before` and what was written so far."""
-        written = self._file or self._memory
-        written.seek(0)
-        # Closed, and thereby removed, by _discard.
-        self._file = tempfile.NamedTemporaryFile(prefix="aistore-")  # noqa: SIM115
-        self._file.write(before)
-        shutil.copyfileobj(written, self._file, _COPY_CHUNK)
-        written.close()
-
-    def _read_current(self) -> bytes:
-        try:
-            return self._current.get()[1]
-        except AISError as error:
-            if error.status_code != _NOT_FOUND or isinstance(error, ErrBckNotFound):
-                raise
-            return b""

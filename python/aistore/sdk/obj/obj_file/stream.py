@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from aistore.sdk.errors import AISConnectionError, AISTimeoutError
+from aistore.sdk.errors import AISConnectionError, AISError, AISTimeoutError
 from aistore.sdk.obj.content_iterator.base import StreamBounds
 from aistore.sdk.obj.obj_file.errors import (
     ObjectFileReaderMaxResumeError,
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aistore.sdk.obj.content_iterator.base import BaseContentIterProvider
 
 _BROKEN = (AISConnectionError, AISTimeoutError, ObjectFileReaderUnexpectedEOF)
+# Answers to a request for a version that is no more: 416 if the new one is shorter.
+_CHANGED = frozenset({404, 412, 416})
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 
@@ -38,6 +40,7 @@ class ResumableStream:
         self._bounds = StreamBounds()
         self._identity: tuple[str, ...] = ()
         self._expected_end: int | None = None
+        self._etag = ""
         self._delivered = 0
         self._skip = 0
         self._resumes = 0
@@ -60,7 +63,7 @@ class ResumableStream:
     def restart(self) -> None:
         """Starts over at byte 0."""
         self.close()
-        self._identity, self._expected_end = (), None
+        self._identity, self._expected_end, self._etag = (), None, ""
         self._delivered = self._skip = self._resumes = 0
 
     def close(self) -> None:
@@ -92,8 +95,20 @@ class ResumableStream:
 
     def _open(self) -> None:
         resumable = self._provider.client.can_get_at_offset()
-        self._bounds = StreamBounds()
-        self._chunks = self._provider.create_iter(self._delivered if resumable else 0, self._bounds)
+        self._bounds = StreamBounds(etag=self._etag)
+        offset = self._delivered if resumable else 0
+        try:
+            self._chunks = self._provider.create_iter(offset, self._bounds)
+        except AISError as error:
+            if self._etag and error.status_code in _CHANGED:
+                raise self._changed() from error
+            raise
+
+    def _changed(self) -> ObjectFileReaderStreamError:
+        self.close()
+        return ObjectFileReaderStreamError(
+            f"{self.path} changed after {self._delivered} bytes were read: read it again"
+        )
 
     def _next_chunk(self) -> bytes | None:
         chunks = self._chunks or iter(())
@@ -118,10 +133,8 @@ class ResumableStream:
             and self._expected_end != bounds.expected_end
         )
         if changed or bounds.start > self._delivered:
-            self.close()
-            raise ObjectFileReaderStreamError(
-                f"{self.path} changed after {self._delivered} bytes were read: read it again"
-            )
+            raise self._changed()
+        self._etag = self._etag or bounds.etag
         self._identity = self._identity or bounds.identity
         if self._expected_end is None:
             self._expected_end = bounds.expected_end
