@@ -228,3 +228,151 @@ def test_changes_under_conditions(wire: Wire, name: str) -> None:
     assert put(wire, name, "o", b"3", headers={"If-Match": tag}).status == 412
     assert delete(wire, name, "o", headers={"If-Match": second.header("etag") or ""}).status == 200
     assert delete(wire, name, "o", headers={"If-Match": "*"}).status == 404
+
+
+def action(wire: Wire, bucket: str, obj: str, what: str, **message: Any) -> Answer:
+    path = f"/v1/objects/{bucket}/{quote(obj)}" if obj else f"/v1/objects/{bucket}"
+    return wire.follow("POST", path, action={"action": what, **message})
+
+
+def test_every_verb_needs_its_access_bit(wire: Wire, name: str) -> None:
+    put(wire, name, "o", TEN)
+    verbs = {
+        4: lambda: put(wire, name, "o", TEN),
+        8: lambda: put(wire, name, "o", b"x", append_type="append", append_handle=""),
+        16: lambda: delete(wire, name, "absent"),
+        32: lambda: action(wire, name, "o", "rename-obj", name="o"),
+        64: lambda: action(wire, name, "", "promote", name="/nowhere"),
+        128: lambda: wire.follow("PATCH", f"/v1/objects/{name}/o", action={"value": {"k": "v"}}),
+    }
+    for denied, verb in verbs.items():
+        set_props(wire, name, access=str((2**64 - 1) & ~denied))
+        answer = verb()
+        assert answer.status == 403, (denied, answer.body)
+        assert answer.json()["tcode"] == "ErrBucketAccessDenied"
+        assert f'"ais://{name}"' in answer.json()["message"]
+        for allowed, other in verbs.items():
+            if allowed != denied:
+                assert other().status != 403, (denied, allowed)
+    set_props(wire, name, access="0")
+    assert get(wire, name, "o").status == 200
+    assert head(wire, name, "o").status == 200
+    assert action(wire, name, "o", "check-lock").status == 200
+
+
+def test_the_rate_of_requests_is_limited_per_bucket_and_verb(wire: Wire, name: str) -> None:
+    put(wire, name, "o", TEN)
+    limit = {"enabled": True, "max_tokens": 8, "burst_size": 4, "interval": "1h"}
+    set_props(wire, name, rate_limit={"frontend": limit})
+    path = f"/v1/objects/{name}/o"
+    statuses = [wire.send("GET", path).status for _ in range(6)]
+    assert statuses == [301] * 4 + [429] * 2
+    refused = wire.send("GET", path).json()
+    assert (refused["tcode"], refused["message"]) == ("ErrRateLimitFrontend", "Too Many Requests")
+    assert wire.send("PUT", path, body=b"x").status == 307
+    assert wire.send("HEAD", path).status == 307
+    set_props(wire, name, rate_limit={"frontend": {"enabled": False}})
+    assert wire.send("GET", path).status == 301
+
+
+def test_a_target_takes_changes_from_gateways_only(wire: Wire, name: str) -> None:
+    put(wire, name, "o", TEN)
+    location = wire.send("GET", f"/v1/objects/{name}/o").header("location") or ""
+    target = "/".join(location.split("/")[:3])
+    assert wire.send("GET", f"/v1/objects/{name}/o", base=target).body == TEN
+    assert wire.send("HEAD", f"/v1/objects/{name}/o", base=target).status == 200
+    for method in ("PUT", "DELETE"):
+        sent: dict[str, Any] = {"body": b"x"} if method == "PUT" else {}
+        if method in {"POST", "PATCH"}:
+            sent = {"action": {"action": "rename-obj", "name": "p", "value": {"k": "v"}}}
+        answer = wire.send(method, f"/v1/objects/{name}/o", base=target, **sent)
+        assert answer.status == 400, method
+        assert "is expected to be redirected" in answer.json()["message"]
+    assert get(wire, name, "o").body == TEN
+
+
+ODD_NAMES = [
+    "a b",
+    "a//b",
+    "/lead",
+    "//two",
+    "per%cent",
+    "%2F",
+    "a%2Fb",
+    "plus+hash#q?",
+    "a&b=c;d",
+    "ü/日本/🙂",
+    "e\u0301",
+    "\u202eright",
+    "tab\there",
+    "new\nline",
+    "quote\"'<>\\",
+    "a...b/...",
+    "~x",
+    "x" * 255,
+    "y" * 3000,
+    "/".join(["z" * 299] * 10),
+    "日" * 1000,
+]
+
+
+def test_any_name_is_listed_and_served_back_exactly(wire: Wire, name: str) -> None:
+    for odd in ODD_NAMES:
+        assert put(wire, name, odd, odd.encode()).status == 200, odd
+    listed = wire.send(
+        "GET", f"/v1/buckets/{name}", action={"action": "list", "value": {"flags": "0"}}
+    ).json()
+    assert [e["name"] for e in listed["entries"]] == sorted(ODD_NAMES, key=str.encode)
+    for odd in ODD_NAMES:
+        answer = get(wire, name, odd)
+        assert (answer.status, answer.body) == (200, odd.encode()), odd
+        assert head(wire, name, odd, props="size").header("content-length") == str(
+            len(odd.encode())
+        )
+        easy = wire.follow("GET", f"/ais/{name}/{quote(odd)}")
+        assert (easy.status, easy.body) == (200, odd.encode()), odd
+        assert delete(wire, name, odd).status == 200, odd
+        assert get(wire, name, odd).status == 404, odd
+
+
+@pytest.mark.parametrize("bad", ["a/", ".", "..", "a/../b", "./a", "a/.", "~/a", "\0", "x" * 8193])
+def test_bad_names_are_refused(wire: Wire, name: str, bad: str) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        body = b"x" if method == "PUT" else None
+        answer = wire.follow(method, f"/v1/objects/{name}/{quote(bad)}", body=body)
+        assert answer.status == 400, (method, answer.body)
+        assert answer.json()["message"].startswith("invalid object name")
+
+
+def test_a_name_is_an_object_and_a_prefix_at_once(wire: Wire, name: str) -> None:
+    for obj in ("a/b/c", "a", "a/b"):
+        assert put(wire, name, obj, obj.encode()).status == 200
+    for obj in ("a", "a/b", "a/b/c"):
+        assert get(wire, name, obj).body == obj.encode()
+    assert delete(wire, name, "a/b").status == 200
+    assert [get(wire, name, obj).status for obj in ("a", "a/b", "a/b/c")] == [200, 404, 200]
+    # A virtual directory is no object.
+    assert head(wire, name, "a/").status == 404
+    assert head(wire, name, "a/b/").status == 404
+
+
+def test_queries_that_cannot_be_read(wire: Wire, name: str) -> None:
+    put(wire, name, "o", TEN)
+    for query in ("a=%zz", "a=%", "&".join(f"k{i}=1" for i in range(101))):
+        answer = wire.send("GET", f"/v1/objects/{name}/o?{query}")
+        assert answer.status == 400
+        assert answer.json()["message"].startswith("dpq:")
+    fine = "&".join(f"k{i}=1" for i in range(100))
+    assert wire.send("GET", f"/v1/objects/{name}/o?{fine}").status == 301
+    assert wire.send("GET", f"/v1/objects/{name}/o?provider=ftp").status == 400
+    assert get(wire, name, "o", archpath="", archregx="", unknown="x").body == TEN
+    assert wire.send("BREW", f"/v1/objects/{name}/o").status == 405
+    assert wire.send("PUT", f"/ais/{name}", body=b"x").status in {400, 405}
+    assert wire.send("GET", "/v1/objects").status == 400
+
+
+def test_a_put_is_answered_before_its_body(wire: Wire, name: str) -> None:
+    headers = {"Content-Length": "1000000", "Connection": "close"}
+    answer = wire.send("PUT", f"/v1/objects/{name}/o", headers=headers)
+    assert answer.status == 307
+    assert "/v1/objects/" in (answer.header("location") or "")

@@ -18,6 +18,15 @@ use crate::tasks::Tasks;
 
 /// Longest time a request waits for the node to catch up with the cluster's state.
 pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a target trusts its copy of the state after the question that confirmed it began.
+///
+/// Shorter than a gateway waits for a silent target before it acknowledges a change without it, so that
+/// a target that was stopped meanwhile asks before it changes anything.
+pub const LEASE: Duration = Duration::from_millis(400);
+const _: () = assert!(LEASE.as_millis() < crate::gateway::FOLLOWER_GRACE.as_millis());
+/// Pause after no gateway could be asked. Nothing is acknowledged by a gateway that is down; waiting
+/// for it with every request would stop the targets as well.
+const LEASE_RETRY: Duration = Duration::from_secs(1);
 
 /// One node's shared parts.
 #[derive(Debug)]
@@ -50,6 +59,31 @@ pub struct Upstream {
     pub join_url: String,
     /// When the last completed fetch began; `None` before the first. The lock makes fetches single.
     last_fetch: Mutex<Option<Instant>>,
+    lease: std::sync::Mutex<Lease>,
+}
+
+/// When the state was last known to be the newest.
+#[derive(Debug, Default)]
+struct Lease {
+    /// When the last question that was answered began.
+    confirmed: Option<Instant>,
+    /// When a renewal last failed.
+    failed: Option<Instant>,
+}
+
+impl Lease {
+    /// Whether the state can be trusted at `now`, or asking again has no prospect.
+    fn holds(&self, now: Instant) -> bool {
+        let within = |at: Option<Instant>, span: Duration| {
+            at.is_some_and(|at| now.saturating_duration_since(at) < span)
+        };
+        within(self.confirmed, LEASE) || within(self.failed, LEASE_RETRY)
+    }
+
+    fn confirm(&mut self, began: Instant) {
+        self.confirmed = self.confirmed.max(Some(began));
+        self.failed = None;
+    }
 }
 
 impl std::fmt::Debug for Upstream {
@@ -61,7 +95,12 @@ impl std::fmt::Debug for Upstream {
 impl Upstream {
     /// Follows the cluster through the gateway at `join_url`.
     pub fn new(replica: Arc<Replica>, join_url: String) -> Self {
-        Self { replica, join_url, last_fetch: Mutex::new(None) }
+        let lease = std::sync::Mutex::default();
+        Self { replica, join_url, last_fetch: Mutex::new(None), lease }
+    }
+
+    fn lease(&self) -> std::sync::MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Gateways to ask: those of the last known map, primary first, then the one joined through.
@@ -135,6 +174,23 @@ impl NodeContext {
         self.state()
     }
 
+    /// The state to change data under: at most [`LEASE`] behind what gateways have acknowledged, as long
+    /// as one can be reached.
+    ///
+    /// Asks a gateway only when the lease ran out; single flight. Dropping the future is safe.
+    pub async fn leased_state(&self) -> Arc<ClusterState> {
+        let Some(upstream) = &self.upstream else { return self.state() };
+        if upstream.lease().holds(Instant::now()) {
+            return self.state();
+        }
+        let state = self.catch_up(None).await;
+        let mut lease = upstream.lease();
+        if !lease.holds(Instant::now()) {
+            lease.failed = Some(Instant::now());
+        }
+        state
+    }
+
     async fn catch_up_by_watch(&self, at_least: Option<u64>) -> Arc<ClusterState> {
         if let Some(wanted) = at_least {
             let mut state = self.state.clone();
@@ -182,15 +238,19 @@ pub async fn fetch_state(
         wait.as_millis()
     );
     let timeout = wait + CATCH_UP_TIMEOUT;
+    let began = Instant::now();
     let (status, body) =
         ctx.intra.bytes(Method::GET, &url, HeaderMap::new(), Bytes::new(), timeout).await?;
     if status == StatusCode::NO_CONTENT {
+        upstream.lease().confirm(began);
         return Ok(false);
     }
     let state: ClusterState = serde_json::from_slice(&body).map_err(|err| {
         ApiError::internal(format!("malformed cluster state from {gateway}: {err}"))
     })?;
-    install(upstream, state).await
+    let newer = install(upstream, state).await?;
+    upstream.lease().confirm(began);
+    Ok(newer)
 }
 
 /// Stores a state durably and makes it visible.
@@ -205,5 +265,25 @@ pub async fn install(upstream: &Upstream, state: ClusterState) -> Result<bool, A
         Ok(Ok(newer)) => Ok(newer),
         Ok(Err(err)) => Err(ApiError::internal(err.to_string())),
         Err(err) => Err(ApiError::internal(format!("installing the cluster state: {err}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_and_a_failed_renewal_is_not_tried_at_once() {
+        let start = Instant::now();
+        let mut lease = Lease::default();
+        assert!(!lease.holds(start));
+        lease.confirm(start);
+        assert!(lease.holds(start + LEASE / 2) && !lease.holds(start + LEASE));
+        lease.failed = Some(start + LEASE);
+        assert!(lease.holds(start + LEASE) && !lease.holds(start + LEASE + LEASE_RETRY));
+        lease.confirm(start + LEASE);
+        // An answer that was long under way says less than a later one.
+        lease.confirm(start);
+        assert!(lease.holds(start + LEASE + LEASE / 2));
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use aistore_core::error::{ApiError, ErrorBody};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::request::read_all;
+use crate::http::{Body, reply};
 
 /// A peer that does not accept a connection in this time counts as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// Pooled HTTP client for peers; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Intra {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpConnector, Body>,
 }
 
 impl Intra {
@@ -61,10 +61,26 @@ impl Intra {
         body: Bytes,
         timeout: Duration,
     ) -> Result<hyper::Response<Incoming>, ApiError> {
+        self.send_body(method, url, headers, reply::full_body(body), timeout).await
+    }
+
+    /// As [`Intra::send`], with a body that is made while it is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intra::send`]; also when the body fails.
+    pub(crate) async fn send_body(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Body,
+        timeout: Duration,
+    ) -> Result<hyper::Response<Incoming>, ApiError> {
         let uri: Uri = url
             .parse()
             .map_err(|err| ApiError::internal(format!("bad URL \"{url}\" of a node: {err}")))?;
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 /// Longest wait for targets to follow a change; one that is slower catches up on its first request.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(2);
 /// A target counts as live this long after its last question ended.
-const GRACE: Duration = Duration::from_millis(500);
+pub(crate) const GRACE: Duration = Duration::from_millis(500);
 /// Most nodes remembered; bounds what strangers can make us store.
 const MAX_FOLLOWERS: usize = 4096;
 

@@ -9,6 +9,7 @@ mod list;
 mod merge;
 mod moss;
 mod objects;
+mod rate;
 pub(crate) mod redirect;
 mod relay;
 mod vigil;
@@ -20,11 +21,13 @@ use aistore_cluster::{ClusterState, Command, Consensus, Heartbeats, SubmitError}
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::props::BucketProps;
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use crate::context::NodeContext;
 use crate::http::{Reply, Req, drain, path, reply};
 use followers::Followers;
+
+pub(crate) use followers::GRACE as FOLLOWER_GRACE;
 
 /// A gateway's request handlers.
 pub(crate) struct Gateway {
@@ -32,6 +35,7 @@ pub(crate) struct Gateway {
     consensus: Arc<Consensus>,
     followers: Arc<Followers>,
     heartbeats: Arc<Heartbeats>,
+    limits: rate::Limits,
 }
 
 impl Gateway {
@@ -39,7 +43,8 @@ impl Gateway {
     pub(crate) fn new(ctx: Arc<NodeContext>, consensus: Arc<Consensus>) -> Self {
         let heartbeats = Arc::new(Heartbeats::default());
         ctx.tasks.spawn_until_stop(vigil::watch(ctx.clone(), heartbeats.clone()));
-        Self { ctx, consensus, followers: Arc::new(Followers::default()), heartbeats }
+        let (followers, limits) = (Arc::default(), rate::Limits::default());
+        Self { ctx, consensus, followers, heartbeats, limits }
     }
 
     /// Serves every path of a gateway but health, daemon and metrics.
@@ -110,9 +115,4 @@ fn submit_error(err: SubmitError) -> ApiError {
         err @ SubmitError::NotLeader { .. } => ApiError::unavailable(err.to_string()),
         SubmitError::Fatal(text) => ApiError::internal(text),
     }
-}
-
-/// Whether the method only reads.
-fn reads(method: &Method) -> bool {
-    method == Method::GET || method == Method::HEAD
 }

@@ -7,37 +7,73 @@ use aistore_core::placement::owner;
 use aistore_core::props;
 use http::{Method, StatusCode};
 
+use super::Gateway;
 use super::redirect::{Origin, location, now_ns, to};
-use super::{Gateway, reads};
 use crate::http::{Reply, Req, path, reply};
 
-/// Actions that a target carries out on one object.
-const OBJECT_ACTIONS: [&str; 6] =
-    ["rename-obj", "blob-download", "mpt-upload", "mpt-complete", "mpt-abort", "check-lock"];
+/// Actions that a target carries out on one object, with the access that each needs.
+const OBJECT_ACTIONS: [(&str, u64); 5] = [
+    ("rename-obj", props::ACCESS_MOVE_OBJECT),
+    ("mpt-upload", props::ACCESS_PUT),
+    ("mpt-complete", props::ACCESS_PUT),
+    ("mpt-abort", props::ACCESS_PUT),
+    ("check-lock", 0),
+];
 
 impl Gateway {
     /// Redirects an object request to its owner.
     pub(super) async fn object(&self, req: &mut Req) -> Result<Reply, ApiError> {
         let path = path::object(&req.raw_path)?;
         let bucket = req.bucket(&path.bucket)?;
-        match req.method {
-            Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::PATCH => {}
-            Method::POST => check_action(req).await?,
+        let (access, what) = match req.method {
+            Method::POST if path.object.is_empty() => {
+                return self.bucket_action(req, &bucket).await;
+            }
+            Method::POST => action_access(req).await?,
+            Method::GET | Method::HEAD => (0, ""),
+            Method::PUT if !req.query.text("append_type").is_empty() => {
+                (props::ACCESS_APPEND, "APPEND")
+            }
+            Method::PUT => (props::ACCESS_PUT, "PUT"),
+            Method::DELETE => (props::ACCESS_DELETE_OBJECT, "DELETE"),
+            Method::PATCH => (props::ACCESS_UPDATE_OBJECT, "PATCH"),
             _ => {
                 return Ok(reply::method_not_allowed("GET, PUT, POST, PATCH, HEAD, DELETE"));
             }
-        }
+        };
         check_name(&req.method, &path.object)?;
         let state = self.ctx.state();
         let props = super::props(&state, &bucket)?;
         // Without authentication reading is always permitted; other operations need their bit.
-        if !reads(&req.method) {
-            let (bit, what) = needed(&req.method);
-            if !props.allows(bit) {
-                return Err(ApiError::access_denied(&bucket, what));
-            }
+        if !props.allows(access) {
+            return Err(ApiError::access_denied(&bucket, what));
         }
+        self.limits.admit(&req.method, props, state.smap.pmap.len())?;
         self.to_owner(req, &state, &bucket, &path.object)
+    }
+
+    /// Actions on a bucket's objects that name none in the path.
+    async fn bucket_action(&self, req: &mut Req, bucket: &Bucket) -> Result<Reply, ApiError> {
+        let message = req.read_action().await?.unwrap_or_default();
+        let state = self.ctx.state();
+        let access = super::props(&state, bucket)?;
+        match message.action.as_str() {
+            "promote" if !access.allows(props::ACCESS_PROMOTE) => {
+                Err(ApiError::access_denied(bucket, "PROMOTE"))
+            }
+            "promote" => Err(ApiError::unsupported("\"promote\" is not supported by this version")),
+            "blob-download" if !bucket.is_remote() => Err(ApiError::new(
+                400,
+                "ErrNotRemoteBck",
+                format!("bucket \"{bucket}\" is not remote: there is nothing to download"),
+            )),
+            "blob-download" => {
+                Err(ApiError::unsupported("\"blob-download\" is not supported by this version"))
+            }
+            other => Err(ApiError::bad_request(format!(
+                "invalid action \"{other}\" on the objects of bucket \"{bucket}\""
+            ))),
+        }
     }
 
     fn to_owner(
@@ -77,15 +113,6 @@ pub(super) fn no_targets() -> ApiError {
     )
 }
 
-fn needed(method: &Method) -> (u64, &'static str) {
-    match *method {
-        Method::PUT => (props::ACCESS_PUT, "PUT"),
-        Method::DELETE => (props::ACCESS_DELETE_OBJECT, "DELETE"),
-        Method::PATCH => (props::ACCESS_UPDATE_OBJECT, "PATCH"),
-        _ => (props::ACCESS_MOVE_OBJECT, "POST"),
-    }
-}
-
 /// HEAD may probe a virtual directory, all else needs an object's name.
 fn check_name(method: &Method, object: &str) -> Result<(), ApiError> {
     if method == Method::HEAD
@@ -101,15 +128,13 @@ fn check_name(method: &Method, object: &str) -> Result<(), ApiError> {
     Ok(validate_object_name(object)?)
 }
 
-async fn check_action(req: &mut Req) -> Result<(), ApiError> {
+/// The access that an action on one object needs, and its name.
+async fn action_access(req: &mut Req) -> Result<(u64, &'static str), ApiError> {
     let action = req.read_action().await?.unwrap_or_default().action;
-    if OBJECT_ACTIONS.contains(&action.as_str()) {
-        return Ok(());
-    }
-    if action == "promote" {
-        return Err(ApiError::unsupported("\"promote\" is not supported by this version"));
-    }
-    Err(ApiError::bad_request(format!("unknown action \"{action}\" on an object")))
+    let known = OBJECT_ACTIONS.into_iter().find(|(name, _)| *name == action);
+    known
+        .map(|(name, access)| (access, name))
+        .ok_or_else(|| ApiError::bad_request(format!("invalid action \"{action}\" on an object")))
 }
 
 #[cfg(test)]

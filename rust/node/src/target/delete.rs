@@ -69,8 +69,12 @@ impl Target {
             return Err(ApiError::precondition_failed(&object.cname()));
         }
         let target = Arc::clone(self);
-        let deleted = tokio::task::spawn_blocking(move || target.delete_blocking(&object));
-        deleted.await.map_err(|err| lost_task(&err))?
+        let deleted = tokio::task::spawn_blocking({
+            let object = object.clone();
+            move || target.delete_blocking(&object)
+        });
+        deleted.await.map_err(|err| lost_task(&err))??;
+        self.confirm(&object).await
     }
 
     fn delete_blocking(&self, object: &ObjectRef) -> Result<(), ApiError> {

@@ -8,6 +8,7 @@ use aistore_core::error::ApiError;
 use aistore_core::headers::SMAP_VERSION;
 use aistore_core::placement::owner;
 use aistore_core::props::BucketProps;
+use http::Method;
 
 use super::Target;
 use super::objects::ObjectRef;
@@ -43,7 +44,30 @@ impl Target {
         if map_version(req).is_some_and(|version| version > state.smap.version) {
             return self.ctx.catch_up(None).await;
         }
+        // A gateway that sent the client here knows the buckets; a client that came by itself may not.
+        if wanted.is_none() && !matches!(req.method, Method::GET | Method::HEAD) {
+            return self.ctx.leased_state().await;
+        }
         state
+    }
+
+    /// Makes sure that a change that was just made was made in a bucket that is still there: call it
+    /// after the change and before its acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// 404 when the bucket was destroyed meanwhile, 503 when another of the same name took its place:
+    /// what was written is lost either way.
+    pub(crate) async fn confirm(&self, object: &ObjectRef) -> Result<(), ApiError> {
+        let state = self.ctx.leased_state().await;
+        match state.bmd.get(&object.bucket) {
+            Some(props) if props.bid == object.bid => Ok(()),
+            Some(_) => Err(ApiError::unavailable(format!(
+                "{}: the bucket was destroyed and made again meanwhile; send the request again",
+                object.cname()
+            ))),
+            None => Err(ApiError::bucket_not_found(&object.bucket)),
+        }
     }
 
     /// Finds the bucket that a request names; one that is not known here may be new elsewhere.

@@ -90,7 +90,9 @@ impl Target {
             return Ok((reply::empty(StatusCode::OK), 0));
         }
         let objects = Arc::clone(&self.objects);
-        let meta = receive(objects, object, options, &mut req.body, length).await?;
+        let stored = receive(objects, object.clone(), options, &mut req.body, length);
+        let meta = stored.await?;
+        self.confirm(&object).await?;
         let mut reply = reply::empty(StatusCode::OK);
         add_object(reply.headers_mut(), &meta);
         Ok((reply, meta.size))
