@@ -32,6 +32,9 @@ pub(crate) fn key(bid: u64, name: &str) -> Vec<u8> {
     key
 }
 
+/// Bucket id of entries that are no objects: uploads and intents. No bucket has it.
+pub(crate) const RESERVED_BID: u64 = 0;
+
 /// Bytes of the bucket id at the start of a key.
 pub(crate) const BID_BYTES: usize = 8;
 

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use aistore_core::checksum::ChecksumType;
+
+use crate::error::StoreError;
+use crate::meta::ObjectMeta;
 
 /// Default of [`StoreConfig::index_cache_bytes`].
 pub const DEFAULT_INDEX_CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -32,7 +36,8 @@ pub struct PutOptions {
     pub checksum: ChecksumType,
     /// Checksum that the bytes must have (hex, case does not matter), of any type; checked at the end.
     pub expected: Option<(ChecksumType, String)>,
-    /// Expected payload bytes; refused at once when the disk cannot hold them. Need not be exact.
+    /// Expected payload bytes; refused at once when the disk cannot hold them. Need not be exact, but
+    /// decides whether the object is cut into chunks.
     pub size_hint: Option<u64>,
     /// Custom metadata, at most [`MAX_CUSTOM_BYTES`](crate::MAX_CUSTOM_BYTES) in all.
     pub custom: BTreeMap<String, String>,
@@ -40,4 +45,89 @@ pub struct PutOptions {
     pub versioned: bool,
     /// Now, in nanoseconds since the Unix epoch; becomes the object's modification and access time.
     pub now_ns: u64,
+    /// When to cut the object into chunks; `None` for never.
+    pub chunks: Option<Chunks>,
+    /// Whether there must be no object of that name. Checked when the put begins and, under the lock of
+    /// the name, when it ends.
+    pub if_absent: bool,
+    /// What the present object must be like; without one the put is refused. Checked as `if_absent`.
+    pub if_match: Option<Condition>,
 }
+
+/// When and how an object is cut into chunks, which are spread over the mountpaths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunks {
+    /// Objects of this size or more are cut.
+    pub from: u64,
+    /// Bytes of each chunk but the last. There are [`MAX_PARTS`](crate::MAX_PARTS) chunks at most; the
+    /// last takes the rest. Of a put without a size hint, the first chunk has `from` bytes if that is more.
+    pub size: u64,
+}
+
+impl PutOptions {
+    /// Payload bytes of the first part; `None` when the object stays in one piece.
+    pub(crate) fn first_cut(&self) -> Option<u64> {
+        let Chunks { from, .. } = self.chunks?;
+        match self.size_hint {
+            Some(size) if size < from => None,
+            Some(_) => Some(self.chunk_size()),
+            None => Some(self.chunk_size().max(from)),
+        }
+    }
+
+    /// Payload bytes of further parts.
+    pub(crate) fn chunk_size(&self) -> u64 {
+        self.chunks.map_or(u64::MAX, |chunks| chunks.size.max(1))
+    }
+
+    /// Checks the conditions; the present object is looked up only where there are any.
+    pub(crate) fn check<P>(
+        &self,
+        name: &str,
+        present: impl FnOnce() -> Result<Option<(P, ObjectMeta)>, StoreError>,
+    ) -> Result<(), StoreError> {
+        if !self.if_absent && self.if_match.is_none() {
+            return Ok(());
+        }
+        let present = present()?;
+        let absent_holds = !self.if_absent || present.is_none();
+        let match_holds = match (&self.if_match, &present) {
+            (None, _) => true,
+            (Some(condition), Some((_, meta))) => condition.holds(meta),
+            (Some(_), None) => false,
+        };
+        if absent_holds && match_holds {
+            return Ok(());
+        }
+        Err(StoreError::Precondition { name: name.to_owned(), present: present.is_some() })
+    }
+}
+
+/// A test of an object's present metadata.
+#[derive(Clone)]
+pub struct Condition(Arc<dyn Fn(&ObjectMeta) -> bool + Send + Sync>);
+
+impl Condition {
+    /// Wraps a test. It runs under the lock of the object's name, so it should be quick.
+    pub fn new(test: impl Fn(&ObjectMeta) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(test))
+    }
+
+    pub(crate) fn holds(&self, meta: &ObjectMeta) -> bool {
+        (self.0)(meta)
+    }
+}
+
+impl std::fmt::Debug for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Condition(..)")
+    }
+}
+
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Condition {}

@@ -37,6 +37,15 @@ pub enum StoreError {
     /// The request cannot be stored in any state of the disks.
     #[error("{0}")]
     Invalid(String),
+    /// The object is not what the put was conditional on; nothing was stored.
+    #[error("object \"{name}\" {} the condition of the request", if *present { "does not meet" } else { "is absent, against" })]
+    Precondition { name: String, present: bool },
+    /// There is no such upload: it was completed, aborted or abandoned, or never begun.
+    #[error("upload \"{id}\" does not exist: start a new one")]
+    UnknownUpload { id: String },
+    /// There is no such append session: it was flushed or abandoned, or never begun.
+    #[error("append session \"{id}\" does not exist: append again with an empty handle")]
+    UnknownAppend { id: String },
     /// The store was closed.
     #[error("the object store is closed")]
     Closed,

@@ -124,6 +124,15 @@ impl Files {
         }
     }
 
+    /// Whether a blob is there.
+    pub(crate) fn has_blob(&self, blob: BlobId) -> Result<bool, StoreError> {
+        match rustix::fs::statat(&self.blobs, blob_name(blob), AtFlags::empty()) {
+            Ok(_) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(source) => Err(StoreError::io(&self.blob_path(blob), "query", source)),
+        }
+    }
+
     /// Removes a blob that nothing refers to any more. A failure costs space, not correctness: it is
     /// logged, and `false` is returned.
     pub(crate) fn remove_blob(&self, blob: BlobId) -> bool {

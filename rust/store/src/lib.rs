@@ -35,6 +35,8 @@
 //! All calls block on the disk: call them off the async workers. [`ObjectReader::read_at_nowait`] alone
 //! never waits for the disk.
 
+mod blob;
+mod change;
 mod codec;
 mod commit;
 mod config;
@@ -44,10 +46,14 @@ mod files;
 mod identity;
 mod ids;
 mod index;
+mod intents;
 mod list;
+mod manifests;
 mod meta;
 mod mountpath;
 mod mountpaths;
+mod payload;
+mod pins;
 mod reader;
 mod rebuild;
 mod set;
@@ -56,10 +62,11 @@ mod space;
 mod store;
 mod sweep;
 mod trailer;
+mod uploads;
 mod usage;
 mod writer;
 
-pub use config::{DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
+pub use config::{Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
 pub use error::StoreError;
 pub use list::{ListChunk, ListQuery, Listed};
 pub use meta::{

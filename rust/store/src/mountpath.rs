@@ -40,6 +40,8 @@ pub(crate) struct Mountpath {
     failed: AtomicBool,
     /// Whether blobs may exist that nothing refers to.
     pub(crate) unswept: AtomicBool,
+    /// Whether the index was rebuilt and not compared with those of the other mountpaths yet.
+    pub(crate) rebuilt: AtomicBool,
     // Last, so that the lock is given up when all else is closed.
     _lock: File,
 }
@@ -126,6 +128,7 @@ impl Mountpath {
             run: Mutex::new(run),
             failed: AtomicBool::new(false),
             unswept: AtomicBool::new(!clean || rebuilt.is_some()),
+            rebuilt: AtomicBool::new(rebuilt.is_some()),
             files,
             _lock: lock,
         })

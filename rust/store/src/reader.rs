@@ -2,25 +2,28 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::meta::ObjectMeta;
+use crate::payload::Payload;
 
 /// An open object. Keeps reading the version it was opened on, whatever happens to the object's name.
 #[derive(Debug, Clone)]
 pub struct ObjectReader {
     meta: ObjectMeta,
-    file: Arc<File>,
+    payload: Payload,
     mountpath: Arc<Path>,
 }
 
 impl ObjectReader {
-    pub(crate) fn new(meta: ObjectMeta, file: Arc<File>, mountpath: Arc<Path>) -> Self {
-        Self { meta, file, mountpath }
+    pub(crate) fn new(meta: ObjectMeta, payload: Payload, mountpath: Arc<Path>) -> Self {
+        Self { meta, payload, mountpath }
     }
 
     /// Metadata of the version being read.
@@ -41,33 +44,59 @@ impl ObjectReader {
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let buf = self.within(buf, offset);
         let wanted = buf.len();
-        self.file.read_exact_at(buf, offset)?;
+        match &self.payload {
+            Payload::Whole(file) => file.read_exact_at(buf, offset)?,
+            Payload::Parts(parts) => parts.read_exact_at(buf, offset)?,
+        }
         Ok(wanted)
     }
 
     /// As [`read_at`](Self::read_at), but never waits for the disk: `None` when nothing can be read
-    /// without. May return fewer bytes than are left: those that are cached.
+    /// without. May return fewer bytes than are left: those that are cached, and of one part.
     pub fn read_at_nowait(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
         let buf = self.within(buf, offset);
         if buf.is_empty() {
             return Ok(Some(0));
         }
-        let mut slices = [IoSliceMut::new(buf)];
-        match rustix::io::preadv2(&self.file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => Ok(Some(read)),
-            // Not cached, or a file system or kernel that cannot tell.
-            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR | Errno::INVAL) => {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+        match &self.payload {
+            Payload::Whole(file) => read_nowait(file, buf, offset),
+            Payload::Parts(parts) => match parts.locate(offset) {
+                Some((part, within)) => match part.cached() {
+                    Some(file) => read_nowait(&file, part.clip(buf, within), within),
+                    None => Ok(None),
+                },
+                None => Err(io::ErrorKind::UnexpectedEof.into()),
+            },
         }
     }
 
-    /// The file and the offset of the payload in it; the payload's length is the size in
-    /// [`meta`](Self::meta), and what follows it is not for clients.
-    pub fn file(&self) -> (&File, u64) {
-        (&self.file, 0)
+    /// Asks the system to have `length` bytes from `offset` on in memory soon. A hint: failure costs
+    /// speed only, and what lies in a part that is not open yet is passed over.
+    pub fn will_need(&self, offset: u64, length: u64) {
+        let advise = |file: &File, offset, length| {
+            if let Some(length) = NonZeroU64::new(length) {
+                let _ = fadvise(file, offset, Some(length), Advice::WillNeed);
+            }
+        };
+        match &self.payload {
+            Payload::Whole(file) => advise(file, offset, length),
+            Payload::Parts(parts) => {
+                if let Some((part, within)) = parts.locate(offset)
+                    && let Some(file) = part.cached()
+                {
+                    advise(&file, within, length.min(part.size() - within));
+                }
+            }
+        }
+    }
+
+    /// The file and the offset of the payload in it, if the payload lies in one file; its length is the
+    /// size in [`meta`](Self::meta), and what follows it is not for clients.
+    pub fn file(&self) -> Option<(&File, u64)> {
+        match &self.payload {
+            Payload::Whole(file) => Some((file, 0)),
+            Payload::Parts(_) => None,
+        }
     }
 
     /// The part of `buf` that payload from `offset` on can fill.
@@ -81,5 +110,18 @@ impl ObjectReader {
 impl aistore_core::tar::ReadAt for ObjectReader {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         Self::read_at(self, buf, offset)
+    }
+}
+
+fn read_nowait(file: &File, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+    let mut slices = [IoSliceMut::new(buf)];
+    match rustix::io::preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(read) => Ok(Some(read)),
+        // Not cached, or a file system or kernel that cannot tell.
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR | Errno::INVAL) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -11,7 +11,7 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::files::{Files, parse_blob_name, read_dir};
 use crate::index::{Change, Index};
-use crate::meta::{BlobId, ObjectMeta};
+use crate::meta::{BlobId, ObjectMeta, Role};
 use crate::trailer::{self, Description};
 
 /// Entries held in memory before they are written.
@@ -20,14 +20,15 @@ const BATCH: usize = 1024;
 /// Fills an empty index with what the blobs say; returns the greatest blob id.
 ///
 /// Of several blobs of one object the greatest id wins; the others are left for the sweep. A blob whose
-/// trailer is damaged is quarantined. Reads a few hundred bytes per blob, no payload.
+/// trailer is damaged is quarantined. Reads a few hundred bytes per blob, no payload. Blobs that are parts
+/// of another object are told apart once all mountpaths are open, see `manifests`.
 ///
 /// Limit: a blob that a crash left superseded, and that no sweep has reached yet, comes back if its object
 /// was deleted in between. It takes a crash, a deletion before the sweep ends, and then a lost index.
 pub(crate) fn rebuild(files: &Files, index: &Index) -> Result<BlobId, StoreError> {
     let mut greatest = BlobId(0);
     let (mut objects, mut damaged) = (0_u64, 0_u64);
-    let mut pending: BTreeMap<Vec<u8>, ObjectMeta> = BTreeMap::new();
+    let mut pending: BTreeMap<Vec<u8>, (Role, ObjectMeta)> = BTreeMap::new();
     for (_, dir) in files.blob_dirs()? {
         for entry in read_dir(&dir)? {
             let path = entry.map_err(|source| StoreError::io(&dir, "list", source))?.path();
@@ -41,10 +42,14 @@ pub(crate) fn rebuild(files: &Files, index: &Index) -> Result<BlobId, StoreError
             };
             greatest = greatest.max(description.meta.blob);
             objects += 1;
+            if matches!(description.role, Role::Part { .. }) {
+                // Belongs to what names it; what nothing names is left for the sweep.
+                continue;
+            }
             let key = codec::key(description.bid, &description.name);
             match pending.get(&key) {
-                Some(other) if other.blob > description.meta.blob => {}
-                _ => drop(pending.insert(key, description.meta)),
+                Some((_, other)) if other.blob > description.meta.blob => {}
+                _ => drop(pending.insert(key, (description.role, description.meta))),
             }
             if pending.len() >= BATCH {
                 write(index, std::mem::take(&mut pending))?;
@@ -80,12 +85,12 @@ fn describe(path: &Path) -> Result<Result<Description, String>, StoreError> {
     }
 }
 
-fn write(index: &Index, entries: BTreeMap<Vec<u8>, ObjectMeta>) -> Result<(), StoreError> {
+fn write(index: &Index, entries: BTreeMap<Vec<u8>, (Role, ObjectMeta)>) -> Result<(), StoreError> {
     let mut changes = Vec::with_capacity(entries.len());
-    for (key, meta) in entries {
+    for (key, (role, meta)) in entries {
         let known = index.get(&key)?.and_then(|value| codec::decode_place(&value));
         if known.is_none_or(|(blob, _)| blob < meta.blob) {
-            changes.push(Change::Set { key, value: codec::encode_value(&meta) });
+            changes.push(Change::Set { key, value: codec::encode_entry(role, &meta) });
         }
     }
     if changes.is_empty() { Ok(()) } else { index.apply(changes) }

@@ -75,7 +75,15 @@ impl MountpathSet {
         ranked.into_iter().take(count).map(Arc::clone).collect()
     }
 
-    #[allow(dead_code, reason = "for mirror copies")]
+    /// The mountpath of the `number`th part of an object: all that take new objects in turn, its own first.
+    pub(crate) fn spread(&self, uname: &str, number: usize) -> &SharedMountpath {
+        let own = self.own(uname);
+        let available = self.available();
+        let first = available.iter().position(|one| Arc::ptr_eq(one, own)).unwrap_or(0);
+        let at = first.wrapping_add(number.saturating_sub(1)) % available.len().max(1);
+        available.get(at).unwrap_or(own)
+    }
+
     /// The mountpath of this digest.
     pub(crate) fn by_digest(&self, digest: u64) -> Option<&SharedMountpath> {
         self.members.iter().find(|mountpath| mountpath.digest == digest)

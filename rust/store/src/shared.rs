@@ -1,14 +1,17 @@
 //! What a store and its writers share: the mountpaths, and who may change what when.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwap;
 
+use crate::codec;
 use crate::error::StoreError;
 use crate::index::Change;
-use crate::meta::{BlobId, ObjectMeta};
+use crate::meta::{ObjectMeta, Part, Place};
 use crate::mountpath::SharedMountpath;
+use crate::pins::Pins;
 use crate::set::MountpathSet;
 
 /// Locks that serialise changes of one name; two names rarely share one.
@@ -26,12 +29,22 @@ pub(crate) struct Shared {
     /// Whether the store is closed. Changes hold it shared; closing, destroying and swapping the set of
     /// mountpaths hold it alone.
     pub(crate) gate: RwLock<bool>,
+    /// Parts that are being read.
+    pub(crate) pins: Arc<Pins>,
+    /// While sweeps run: blobs that moved from one entry to another.
+    pub(crate) kept: Mutex<Option<HashSet<Place>>>,
 }
 
 impl Shared {
     pub(crate) fn new(set: MountpathSet) -> Self {
         let names = (0..NAME_LOCKS).map(|_| Mutex::default()).collect();
-        Self { set: ArcSwap::from_pointee(set), names, gate: RwLock::new(false) }
+        Self {
+            set: ArcSwap::from_pointee(set),
+            names,
+            gate: RwLock::new(false),
+            pins: Arc::default(),
+            kept: Mutex::default(),
+        }
     }
 
     /// The mountpaths as of now.
@@ -47,8 +60,23 @@ impl Shared {
 
     /// Serialises changes of one name.
     pub(crate) fn lock_name(&self, bid: u64, name: &str) -> Option<MutexGuard<'_, ()>> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((bid, name));
-        let slot = usize::try_from(hash % NAME_LOCKS as u64).unwrap_or(0);
+        self.lock_slot(slot(bid, name))
+    }
+
+    /// Serialises changes of two names of one bucket.
+    pub(crate) fn lock_names(
+        &self,
+        bid: u64,
+        one: &str,
+        other: &str,
+    ) -> [Option<MutexGuard<'_, ()>>; 2] {
+        let (one, other) = (slot(bid, one), slot(bid, other));
+        // In one order always, so that two such callers never wait for each other.
+        let first = self.lock_slot(one.min(other));
+        [first, if one == other { None } else { self.lock_slot(one.max(other)) }]
+    }
+
+    fn lock_slot(&self, slot: usize) -> Option<MutexGuard<'_, ()>> {
         let lock = self.names.get(slot)?;
         Some(lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -77,19 +105,82 @@ impl Shared {
         Err(StoreError::Invalid("the mountpaths change too often to look an object up".to_owned()))
     }
 
-    /// Removes the version on mountpath `old` that a put on mountpath `new` superseded.
-    pub(crate) fn retire(
-        new: &SharedMountpath,
-        old: &SharedMountpath,
+    /// Makes `meta`, whose blob is published on `home`, the object under `key`, in place of `old`.
+    pub(crate) fn replace(
+        &self,
+        home: &SharedMountpath,
         key: Vec<u8>,
-        blob: BlobId,
+        meta: &ObjectMeta,
+        old: Option<(SharedMountpath, ObjectMeta)>,
     ) -> Result<(), StoreError> {
-        if !Arc::ptr_eq(old, new) {
-            old.commit(Change::Remove { key })?;
+        home.commit(Change::Set { key: key.clone(), value: codec::encode_value(meta) })?;
+        if let Some((mountpath, old)) = old {
+            if !Arc::ptr_eq(&mountpath, home) {
+                mountpath.commit(Change::Remove { key })?;
+            }
+            self.discard_version(&mountpath, &old);
         }
-        old.discard(blob);
         Ok(())
     }
+
+    /// Removes all blobs of a version that the index no longer has.
+    pub(crate) fn discard_version(&self, mountpath: &SharedMountpath, old: &ObjectMeta) {
+        // The description last: parts without one are never taken for an object.
+        for place in old.parts.iter().flat_map(|part| &part.places) {
+            self.discard(*place);
+        }
+        mountpath.discard(old.blob);
+    }
+
+    /// Removes a blob that the index no longer refers to, now or when its last reader is gone.
+    pub(crate) fn discard(&self, place: Place) {
+        if self.pins.may_remove(place) {
+            self.remove(place);
+        }
+        for place in self.pins.released() {
+            self.remove(place);
+        }
+    }
+
+    fn remove(&self, place: Place) {
+        // One on a detached mountpath is swept when that comes back.
+        if let Some(mountpath) = self.by_digest(place.mountpath) {
+            mountpath.discard(place.blob);
+        }
+    }
+
+    /// The mountpath of this digest, if it is in use.
+    pub(crate) fn by_digest(&self, digest: u64) -> Option<SharedMountpath> {
+        self.set().by_digest(digest).map(Arc::clone)
+    }
+
+    /// Refuses parts on a mountpath that was taken away while they were sent.
+    pub(crate) fn check_attached(&self, name: &str, parts: &[Part]) -> Result<(), StoreError> {
+        let set = self.set();
+        let gone =
+            |part: &Part| !part.places.iter().any(|one| set.by_digest(one.mountpath).is_some());
+        match parts.iter().position(gone) {
+            None => Ok(()),
+            Some(index) => Err(StoreError::Invalid(format!(
+                "the mountpath that took part {} of \"{name}\" was detached meanwhile: send it again",
+                index + 1
+            ))),
+        }
+    }
+
+    /// Announces that blobs which the index refers to already are about to be named by another entry, so
+    /// that a sweep which reads the two entries at different times takes none of them for an orphan.
+    pub(crate) fn keep(&self, parts: &[Part]) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.as_mut() {
+            kept.extend(parts.iter().flat_map(|part| &part.places));
+        }
+    }
+}
+
+fn slot(bid: u64, name: &str) -> usize {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((bid, name));
+    usize::try_from(hash % NAME_LOCKS as u64).unwrap_or(0)
 }
 
 fn locate_in(

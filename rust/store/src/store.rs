@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 
-use crate::codec::{self, BID_BYTES};
+use crate::codec::{self, RESERVED_BID};
 use crate::config::{PutOptions, StoreConfig};
 use crate::descriptors::MAX_CACHED_BLOB_BYTES;
 use crate::error::StoreError;
 use crate::index::Change;
+use crate::intents;
 use crate::list::{self, ListChunk, ListQuery, successor};
-use crate::meta::{BlobId, MAX_NAME_BYTES, ObjectMeta};
+use crate::manifests;
+use crate::meta::{MAX_NAME_BYTES, ObjectMeta};
 use crate::mountpath::{Claimed, Mountpath};
+use crate::payload::{Opened, Payload};
 use crate::reader::ObjectReader;
 use crate::set::MountpathSet;
 use crate::shared::Shared;
@@ -75,9 +78,12 @@ impl Store {
             let panicked = |_| StoreError::Invalid("opening a mountpath panicked".to_owned());
             mountpaths.push(Arc::new(one.map_err(panicked)??));
         }
+        let set = MountpathSet::new(mountpaths, Vec::new(), scattered)?;
+        intents::roll_forward(&set)?;
+        manifests::settle(&set)?;
         let cancel = Arc::new(AtomicBool::new(false));
-        let sweepers = Mutex::new(sweep::start(&mountpaths, &cancel)?);
-        let shared = Arc::new(Shared::new(MountpathSet::new(mountpaths, Vec::new(), scattered)?));
+        let shared = Arc::new(Shared::new(set));
+        let sweepers = Mutex::new(sweep::start(&shared, &cancel)?);
         Ok(Self { shared, cancel, sweepers })
     }
 
@@ -96,6 +102,9 @@ impl Store {
         options: PutOptions,
     ) -> Result<ObjectWriter, StoreError> {
         drop(self.shared.enter()?);
+        if bid == RESERVED_BID {
+            return Err(StoreError::Invalid(format!("no bucket has the id {RESERVED_BID}")));
+        }
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(StoreError::Invalid(format!(
                 "an object name has 1 to {MAX_NAME_BYTES} bytes; this one has {}",
@@ -131,20 +140,27 @@ impl Store {
         let mut missing = None;
         for _ in 0..OPEN_ATTEMPTS {
             let Some((mountpath, meta)) = self.shared.locate(uname, &key)? else { return Ok(None) };
-            if let Some(file) = mountpath.descriptors.get(meta.blob) {
-                return Ok(Some(ObjectReader::new(meta, file, Arc::clone(mountpath.path()))));
-            }
-            if let Some(file) = mountpath.files.open_blob(meta.blob)? {
-                let file = Arc::new(file);
-                if meta.size <= MAX_CACHED_BLOB_BYTES {
-                    mountpath.descriptors.insert(meta.blob, &file);
+            let cache = meta.size <= MAX_CACHED_BLOB_BYTES;
+            let lost = match Payload::open(&self.shared, &mountpath, &meta, cache)? {
+                Opened::Payload(payload) => {
+                    let path = Arc::clone(mountpath.path());
+                    if matches!(payload, Payload::Whole(_)) {
+                        return Ok(Some(ObjectReader::new(meta, payload, path)));
+                    }
+                    // Parts are pinned now; they were not discarded before if the entry is still there.
+                    match self.shared.locate(uname, &key)? {
+                        Some((_, now)) if now.parts == meta.parts => {
+                            return Ok(Some(ObjectReader::new(meta, payload, path)));
+                        }
+                        _ => continue,
+                    }
                 }
-                return Ok(Some(ObjectReader::new(meta, file, Arc::clone(mountpath.path()))));
-            }
+                Opened::Missing(lost) => lost,
+            };
             // Replaced or deleted since the lookup; the same blob twice means that it is lost.
             if missing == Some(meta.blob) {
                 let path = mountpath.files.blob_path(meta.blob);
-                let reason = format!("the blob of object \"{name}\" is missing");
+                let reason = format!("the payload of object \"{name}\" is not there: {lost}");
                 return Err(StoreError::Corrupt { path, reason });
             }
             missing = Some(meta.blob);
@@ -164,7 +180,7 @@ impl Store {
         while let Some((mountpath, meta)) = shared.locate(uname, &key)? {
             mountpath.check_writable()?;
             mountpath.commit(Change::Remove { key: key.clone() })?;
-            mountpath.discard(meta.blob);
+            shared.discard_version(&mountpath, &meta);
             found = true;
         }
         Ok(found)
@@ -187,8 +203,8 @@ impl Store {
                 let Some((last, _)) = batch.last() else { break };
                 from = Bound::Excluded(last.clone());
                 count += batch.len() as u64;
-                for (_, blob) in batch {
-                    mountpath.discard(blob);
+                for (_, meta) in batch {
+                    self.shared.discard_version(mountpath, &meta);
                 }
             }
         }
@@ -201,7 +217,7 @@ impl Store {
         mountpath: &Mountpath,
         from: &Bound<Vec<u8>>,
         end: Option<&[u8]>,
-    ) -> Result<Vec<(Vec<u8>, BlobId)>, StoreError> {
+    ) -> Result<Vec<(Vec<u8>, ObjectMeta)>, StoreError> {
         // Alone: a put between scan and commit would lose its entry and leak its blob.
         let closed = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
         if *closed {
@@ -215,8 +231,7 @@ impl Store {
         {
             let (key, value) = entry?;
             // An entry that cannot be decoded goes too; its blob is swept after the next crash.
-            let blob = codec::decode_place(&value).map_or(BlobId(0), |(blob, _)| blob);
-            batch.push((key.to_vec(), blob));
+            batch.push((key.to_vec(), codec::decode_value(&value).unwrap_or_default()));
         }
         if !batch.is_empty() {
             let changes = batch.iter().map(|(key, _)| Change::Remove { key: key.clone() });
@@ -230,7 +245,7 @@ impl Store {
     pub fn buckets(&self) -> Result<Vec<u64>, StoreError> {
         let mut found = BTreeSet::new();
         for mountpath in self.shared.set().members() {
-            let mut from = vec![0; BID_BYTES];
+            let mut from = codec::key(RESERVED_BID + 1, "");
             loop {
                 let bounds = (Bound::Included(from.as_slice()), Bound::Unbounded);
                 let Some(entry) = mountpath.index.range(bounds).next() else { break };

@@ -2,15 +2,18 @@
 
 use std::collections::HashSet;
 use std::ops::Bound;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::codec;
+use crate::codec::{self, RESERVED_BID, V2};
 use crate::error::StoreError;
 use crate::files::{parse_blob_name, read_dir};
-use crate::meta::BlobId;
-use crate::mountpath::{Mountpath, SharedMountpath};
+use crate::meta::{BlobId, Place, Role};
+use crate::mountpath::Mountpath;
+use crate::shared::Shared;
+use crate::trailer;
+use crate::uploads;
 
 /// More orphans than a crash can leave: each call under way leaves two at most, a bucket being destroyed
 /// one batch. Beyond it the index itself must have lost entries, and removing blobs would turn that into
@@ -34,17 +37,26 @@ enum Outcome {
 
 /// Starts a sweep of each mountpath that needs one.
 pub(crate) fn start(
-    mountpaths: &[SharedMountpath],
+    shared: &Arc<Shared>,
     cancel: &Arc<AtomicBool>,
 ) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let mut sweepers = Vec::new();
-    for mountpath in mountpaths {
-        if !mountpath.unswept.load(Ordering::Relaxed) {
-            continue;
-        }
-        let (mountpath, cancel) = (Arc::clone(mountpath), Arc::clone(cancel));
+    let set = shared.set();
+    let unswept = set.members().iter().filter(|one| one.unswept.load(Ordering::Relaxed));
+    let unswept: Vec<_> = unswept.map(Arc::clone).collect();
+    if !unswept.is_empty() {
+        *shared.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(HashSet::new());
+    }
+    let left = Arc::new(AtomicUsize::new(unswept.len()));
+    for mountpath in unswept {
+        let (shared, cancel, left) = (Arc::clone(shared), Arc::clone(cancel), Arc::clone(&left));
         let path = Arc::clone(mountpath.path());
-        let body = move || run(&mountpath, &cancel);
+        let body = move || {
+            run(&shared, &mountpath, &cancel);
+            if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                *shared.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+        };
         let sweeper = std::thread::Builder::new()
             .name("store-sweep".to_owned())
             .spawn(body)
@@ -54,11 +66,11 @@ pub(crate) fn start(
     Ok(sweepers)
 }
 
-fn run(mountpath: &Mountpath, cancel: &AtomicBool) {
+fn run(shared: &Shared, mountpath: &Mountpath, cancel: &AtomicBool) {
     // Cleared first: a blob that cannot be removed meanwhile sets it again.
     mountpath.unswept.store(false, Ordering::Relaxed);
     let path = mountpath.path().display();
-    match sweep(mountpath, cancel) {
+    match sweep(shared, mountpath, cancel) {
         Ok(Outcome::Done(removed)) => {
             if removed > 0 {
                 tracing::info!(mountpath = %path, removed, "superseded blobs of an earlier run removed");
@@ -76,63 +88,125 @@ fn run(mountpath: &Mountpath, cancel: &AtomicBool) {
 
 /// Removes the blobs of earlier runs that the index does not refer to.
 ///
-/// An id of an earlier run never enters the index again, so a blob that is an orphan now stays one:
-/// no lock is needed against concurrent puts and deletes.
-fn sweep(mountpath: &Mountpath, cancel: &AtomicBool) -> Result<Outcome, StoreError> {
-    let Some(orphans) = find_orphans(mountpath, cancel)? else { return Ok(Outcome::Cancelled) };
-    if orphans.len() > MAX_ORPHANS {
-        tracing::error!(mountpath = %mountpath.path().display(), limit = MAX_ORPHANS,
-            "the index lacks many blobs: nothing is removed, the next start rebuilds the index");
-        mountpath.request_rebuild();
-        return Ok(Outcome::Suspicious);
-    }
-    for orphan in &orphans {
-        mountpath.discard(*orphan);
-    }
-    Ok(Outcome::Done(orphans.len()))
-}
-
-/// Stops early once there are more than [`MAX_ORPHANS`]; `None` when cancelled.
-fn find_orphans(
+/// An id of an earlier run enters an index again only when another entry referred to it (see
+/// [`Shared::keep`]), so a blob that is an orphan now stays one: no lock is needed against concurrent puts
+/// and deletes.
+fn sweep(
+    shared: &Shared,
     mountpath: &Mountpath,
     cancel: &AtomicBool,
-) -> Result<Option<Vec<BlobId>>, StoreError> {
+) -> Result<Outcome, StoreError> {
+    let orphans = match find_orphans(shared, mountpath, cancel)? {
+        Found::Orphans(orphans) => orphans,
+        Found::Cancelled => return Ok(Outcome::Cancelled),
+        Found::TooMany => {
+            tracing::error!(mountpath = %mountpath.path().display(), limit = MAX_ORPHANS,
+            "the index lacks many blobs: nothing is removed, the next start rebuilds the index");
+            mountpath.request_rebuild();
+            return Ok(Outcome::Suspicious);
+        }
+    };
+    let mut removed = 0;
+    for blob in orphans {
+        let kept = shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Place { mountpath: mountpath.digest, blob };
+        if !kept.as_ref().is_some_and(|kept| kept.contains(&place)) {
+            mountpath.discard(blob);
+            removed += 1;
+        }
+    }
+    Ok(Outcome::Done(removed))
+}
+
+/// What a search for orphans found.
+enum Found {
+    Orphans(Vec<BlobId>),
+    /// More than a crash can leave.
+    TooMany,
+    Cancelled,
+}
+
+/// Blobs that nothing refers to.
+fn find_orphans(
+    shared: &Shared,
+    mountpath: &Mountpath,
+    cancel: &AtomicBool,
+) -> Result<Found, StoreError> {
     let passes = (mountpath.index.approximate_len() / IDS_PER_PASS + 1).min(DIRS);
     let dirs = mountpath.files.blob_dirs()?;
-    let mut orphans = Vec::new();
+    let (mut orphans, mut suspicious) = (Vec::new(), 0);
     for pass in 0..passes {
         let mine = |low_byte: u8| usize::from(low_byte) % passes == pass;
         let mut referenced = HashSet::new();
-        for entry in mountpath.index.range((Bound::Unbounded, Bound::Unbounded)) {
-            if cancel.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            let (key, value) = entry?;
-            if codec::split_key(&key).is_none() {
-                continue;
-            }
-            let Some((blob, _)) = codec::decode_place(&value) else {
-                return Err(mountpath.damaged_entry());
-            };
-            if blob <= mountpath.first_of_run && mine(blob.0.to_le_bytes()[0]) {
-                referenced.insert(blob);
+        for other in shared.set().members() {
+            let done = collect(other, mountpath, cancel, |blob| {
+                if blob <= mountpath.first_of_run && mine(blob.0.to_le_bytes()[0]) {
+                    referenced.insert(blob);
+                }
+            })?;
+            if !done {
+                return Ok(Found::Cancelled);
             }
         }
         for (_, dir) in dirs.iter().filter(|(number, _)| mine(*number)) {
             for entry in read_dir(dir)? {
                 if cancel.load(Ordering::Relaxed) {
-                    return Ok(None);
+                    return Ok(Found::Cancelled);
                 }
                 let entry = entry.map_err(|source| StoreError::io(dir, "list", source))?;
                 let Some(blob) = parse_blob_name(&entry.file_name()) else { continue };
                 if blob <= mountpath.first_of_run && !referenced.contains(&blob) {
                     orphans.push(blob);
-                    if orphans.len() > MAX_ORPHANS {
-                        return Ok(Some(orphans));
+                    // Parts may be many: those of puts that a crash cut short.
+                    if !is_part(mountpath, blob)? {
+                        suspicious += 1;
+                        if suspicious > MAX_ORPHANS {
+                            return Ok(Found::TooMany);
+                        }
                     }
                 }
             }
         }
     }
-    Ok(Some(orphans))
+    Ok(Found::Orphans(orphans))
+}
+
+/// Hands out what the index of `from` refers to on mountpath `to`; `false` when cancelled.
+fn collect(
+    from: &Mountpath,
+    to: &Mountpath,
+    cancel: &AtomicBool,
+    mut refer: impl FnMut(BlobId),
+) -> Result<bool, StoreError> {
+    let own = from.digest == to.digest;
+    for entry in from.index.range((Bound::Unbounded, Bound::Unbounded)) {
+        if cancel.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let (key, value) = entry?;
+        let Some((bid, name)) = codec::split_key(&key) else { continue };
+        let parts = if bid == RESERVED_BID {
+            uploads::parts_of_entry(name, &value).ok_or_else(|| from.damaged_entry())?
+        } else {
+            if own {
+                let place = codec::decode_place(&value).ok_or_else(|| from.damaged_entry())?;
+                refer(place.0);
+            }
+            if value.first() != Some(&V2) {
+                continue;
+            }
+            codec::decode_value(&value).ok_or_else(|| from.damaged_entry())?.parts
+        };
+        let places = parts.iter().flat_map(|part| &part.places);
+        places.filter(|place| place.mountpath == to.digest).for_each(|place| refer(place.blob));
+    }
+    Ok(true)
+}
+
+fn is_part(mountpath: &Mountpath, blob: BlobId) -> Result<bool, StoreError> {
+    let Some(file) = mountpath.files.open_blob(blob)? else { return Ok(true) };
+    Ok(match trailer::read(&file) {
+        Ok(Ok(description)) => matches!(description.role, Role::Part { .. }),
+        _ => false,
+    })
 }

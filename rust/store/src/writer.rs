@@ -1,34 +1,28 @@
 //! Writing one object.
 
-use std::fs::File;
-use std::io::{self, IoSlice, Write as _};
 use std::sync::{Arc, RwLockReadGuard};
 
 use aistore_core::checksum::{ChecksumType, Hasher};
 
+use crate::blob::BlobWriter;
 use crate::codec;
 use crate::config::PutOptions;
 use crate::error::StoreError;
-use crate::index::Change;
-use crate::meta::{BlobId, MAX_CUSTOM_BYTES, ObjectMeta, Role};
+use crate::meta::{BlobId, MAX_CUSTOM_BYTES, MAX_PARTS, ObjectMeta, Part, Place, Role};
 use crate::mountpath::SharedMountpath;
 use crate::shared::Shared;
 use crate::trailer;
 
-/// Payload up to this size is held back until the end, so that a small object is written, trailer
-/// included, by one system call.
-const BUFFER_BYTES: usize = 64 * 1024;
-/// How often a stream without a size hint looks at the free space, in bytes written.
-const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
 /// How often a put follows its object to another mountpath.
 const RELOCATIONS: usize = 16;
 
 /// A put in progress. Dropping it aborts the put and leaves nothing behind.
 ///
-/// Memory: at most 64 KiB, whatever the object's size.
+/// Memory: at most 64 KiB, whatever the object's size, and 80 bytes per part.
 pub struct ObjectWriter {
     store: Arc<Shared>,
-    mountpath: SharedMountpath,
+    /// Where the object belongs.
+    home: SharedMountpath,
     bid: u64,
     uname: String,
     name: String,
@@ -36,10 +30,19 @@ pub struct ObjectWriter {
     hasher: Hasher,
     /// Computes the expected checksum where it is of another type than the stored one.
     second: Option<Hasher>,
-    buffer: Vec<u8>,
-    file: Option<TmpFile>,
+    blob: BlobWriter,
+    /// Where the blob being written ends and the next part begins; `None` when it never does.
+    cut: Option<Cut>,
+    /// Parts that are complete.
+    parts: Vec<Part>,
     size: u64,
-    checked: u64,
+}
+
+/// The part being written.
+struct Cut {
+    /// Payload bytes at which it is full.
+    at: u64,
+    crc32c: u32,
 }
 
 impl std::fmt::Debug for ObjectWriter {
@@ -57,38 +60,34 @@ impl ObjectWriter {
         name: &str,
         options: PutOptions,
     ) -> Result<Self, StoreError> {
-        let custom: usize = options.custom.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if custom > MAX_CUSTOM_BYTES {
-            return Err(StoreError::Invalid(format!(
-                "custom metadata of \"{name}\" has {custom} bytes, the limit is {MAX_CUSTOM_BYTES}"
-            )));
-        }
-        let mountpath = Arc::clone(store.set().own(uname));
-        mountpath.check_writable()?;
+        check_custom(name, &options.custom)?;
+        let home = Arc::clone(store.set().own(uname));
+        options.check(name, || store.locate(uname, &codec::key(bid, name)))?;
         let hint = options.size_hint.unwrap_or(0);
-        mountpath.space.check(&mountpath.files, hint)?;
+        let at = options.first_cut();
+        let blob = BlobWriter::new(Arc::clone(&home), hint.min(at.unwrap_or(u64::MAX)))?;
         let second = match &options.expected {
             Some((kind, _)) if *kind != options.checksum && *kind != ChecksumType::None => {
                 Some(Hasher::new(*kind))
             }
             _ => None,
         };
-        let hinted = usize::try_from(hint).unwrap_or(usize::MAX);
-        let buffer = Vec::with_capacity(if hinted <= BUFFER_BYTES { hinted } else { 0 });
         let hasher = Hasher::new(options.checksum);
+        let cut = at.map(|at| Cut { at, crc32c: 0 });
+        let (uname, name, parts) = (uname.to_owned(), name.to_owned(), Vec::new());
         Ok(Self {
             store,
-            mountpath,
+            home,
             bid,
-            uname: uname.to_owned(),
-            name: name.to_owned(),
+            uname,
+            name,
             options,
             hasher,
             second,
-            buffer,
-            file: None,
+            blob,
+            cut,
+            parts,
             size: 0,
-            checked: hint,
         })
     }
 
@@ -98,27 +97,53 @@ impl ObjectWriter {
     ///
     /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`] or [`StoreError::Io`]. After one the put cannot
     /// be completed: drop the writer.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
         self.hasher.update(bytes);
         if let Some(second) = &mut self.second {
             second.update(bytes);
         }
         self.size += bytes.len() as u64;
-        if self.buffer.len() + bytes.len() <= BUFFER_BYTES {
-            self.buffer.extend_from_slice(bytes);
-            return Ok(());
+        while let Some(cut) = &mut self.cut {
+            let room = usize::try_from(cut.at - self.blob.size()).unwrap_or(usize::MAX);
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            cut.crc32c = crc32c::crc32c_append(cut.crc32c, now);
+            self.blob.write(now)?;
+            if later.is_empty() {
+                return Ok(());
+            }
+            self.next_part()?;
+            bytes = later;
         }
-        if self.size > self.checked {
-            self.mountpath.space.check(&self.mountpath.files, SPACE_CHECK_BYTES)?;
-            self.checked = self.size + SPACE_CHECK_BYTES;
-        }
-        let buffer = std::mem::take(&mut self.buffer);
-        self.file()?.append(&buffer, bytes)
+        self.blob.write(bytes)
     }
 
     /// Payload bytes so far.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Ends the part being written, and starts the next on another mountpath.
+    fn next_part(&mut self) -> Result<(), StoreError> {
+        let number = self.parts.len() + 1;
+        let mountpath = Arc::clone(self.store.set().spread(&self.uname, number + 1));
+        let next = BlobWriter::new(mountpath, 0)?;
+        let full = std::mem::replace(&mut self.blob, next);
+        self.publish_part(full)?;
+        if let Some(cut) = &mut self.cut {
+            // The last part that there may be takes all the rest.
+            let last = number + 1 >= MAX_PARTS;
+            *cut = Cut { at: if last { u64::MAX } else { self.options.chunk_size() }, crc32c: 0 };
+        }
+        Ok(())
+    }
+
+    fn publish_part(&mut self, blob: BlobWriter) -> Result<(), StoreError> {
+        let _open = self.store.enter()?;
+        let crc32c = self.cut.as_ref().map_or(0, |cut| cut.crc32c);
+        let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
+        let role = Role::Part { upload: 0, number };
+        self.parts.push(publish_part(blob, role, self.bid, &self.name, crc32c)?);
+        Ok(())
     }
 
     /// Ends the put: checks the expected checksum and atomically makes this the object of its name.
@@ -129,14 +154,20 @@ impl ObjectWriter {
         let hasher = std::mem::replace(&mut self.hasher, Hasher::new(ChecksumType::None));
         let checksum = hasher.finish();
         self.check_expected(&checksum)?;
+        if !self.parts.is_empty() {
+            let manifest = BlobWriter::new(Arc::clone(&self.home), 0)?;
+            let last = std::mem::replace(&mut self.blob, manifest);
+            self.publish_part(last)?;
+        }
 
         let store = Arc::clone(&self.store);
         let _open = self.enter_at_home(&store)?;
         let _name = store.lock_name(self.bid, &self.name);
-        let mountpath = Arc::clone(&self.mountpath);
-        mountpath.check_writable()?;
+        store.check_attached(&self.name, &self.parts)?;
+        self.home.check_writable()?;
         let key = codec::key(self.bid, &self.name);
         let old = store.locate(&self.uname, &key)?;
+        self.options.check(&self.name, || Ok(old.clone()))?;
         let version = match &old {
             _ if !self.options.versioned => 0,
             Some((_, old)) => old.version + 1,
@@ -150,14 +181,16 @@ impl ObjectWriter {
             mtime_ns: self.options.now_ns,
             version,
             custom: std::mem::take(&mut self.options.custom),
-            blob: mountpath.next_id(old.as_ref().map_or(BlobId(0), |(_, old)| old.blob))?,
+            blob: self.home.next_id(old.as_ref().map_or(BlobId(0), |(_, old)| old.blob))?,
+            chunked: !self.parts.is_empty(),
+            parts: self.parts.clone(),
             ..ObjectMeta::default()
         };
-        self.seal(&meta)?;
-        mountpath.commit(Change::Set { key: key.clone(), value: codec::encode_value(&meta) })?;
-        if let Some((place, old)) = old {
-            Shared::retire(&mountpath, &place, key, old.blob)?;
-        }
+        self.blob
+            .publish(&trailer::encode(Role::Object, self.bid, &self.name, &meta), meta.blob)?;
+        // From here on the parts may belong to the object: dropping the writer must not remove them.
+        self.parts.clear();
+        store.replace(&self.home, key, &meta, old)?;
         Ok(meta)
     }
 
@@ -170,28 +203,16 @@ impl ObjectWriter {
         for _ in 0..RELOCATIONS {
             let open = store.enter()?;
             let home = Arc::clone(store.set().own(&self.uname));
-            if Arc::ptr_eq(&home, &self.mountpath) {
+            if Arc::ptr_eq(&home, &self.home) {
                 return Ok(open);
             }
             // Not while the store is held: copying may take long.
             drop(open);
-            self.relocate(home)?;
+            self.blob.relocate(Arc::clone(&home))?;
+            self.home = home;
         }
         let reason = "the mountpaths changed too often during the upload: send it again";
         Err(StoreError::Invalid(reason.to_owned()))
-    }
-
-    /// Moves what was written so far to another mountpath.
-    fn relocate(&mut self, home: SharedMountpath) -> Result<(), StoreError> {
-        home.check_writable()?;
-        home.space.check(&home.files, self.size)?;
-        if let Some(written) = self.file.take() {
-            let mut file = TmpFile::create(Arc::clone(&home))?;
-            written.copy_to(&mut file)?;
-            self.file = Some(file);
-        }
-        self.mountpath = home;
-        Ok(())
     }
 
     fn check_expected(&mut self, computed: &str) -> Result<(), StoreError> {
@@ -205,82 +226,59 @@ impl ObjectWriter {
         }
         Err(StoreError::Checksum { kind, expected, computed })
     }
-
-    /// Writes what is held back and the trailer, and gives the file its final name.
-    fn seal(&mut self, meta: &ObjectMeta) -> Result<(), StoreError> {
-        let trailer = trailer::encode(Role::Object, self.bid, &self.name, meta);
-        let buffer = std::mem::take(&mut self.buffer);
-        self.file()?.append(&buffer, &trailer)?;
-        match self.file.take() {
-            Some(file) => file.publish(meta.blob),
-            None => Ok(()),
-        }
-    }
-
-    fn file(&mut self) -> Result<&mut TmpFile, StoreError> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => TmpFile::create(Arc::clone(&self.mountpath))?,
-        };
-        Ok(self.file.insert(file))
-    }
 }
 
-/// A file under `tmp/`, removed on drop unless published.
-struct TmpFile {
-    mountpath: SharedMountpath,
-    name: Option<String>,
-    file: File,
-}
-
-impl TmpFile {
-    fn create(mountpath: SharedMountpath) -> Result<Self, StoreError> {
-        let (name, file) = mountpath.files.create_tmp()?;
-        Ok(Self { mountpath, name: Some(name), file })
-    }
-
-    fn append(&mut self, first: &[u8], second: &[u8]) -> Result<(), StoreError> {
-        write_both(&mut self.file, first, second)
-            .map_err(|source| StoreError::io(self.mountpath.path(), "write to", source))
-    }
-
-    /// Appends everything written so far to `other`.
-    fn copy_to(&self, other: &mut Self) -> Result<(), StoreError> {
-        let Some(name) = &self.name else { return Ok(()) };
-        let mut written = self.mountpath.files.open_tmp(name)?;
-        io::copy(&mut written, &mut other.file)
-            .map_err(|source| StoreError::io(other.mountpath.path(), "write to", source))?;
-        Ok(())
-    }
-
-    fn publish(mut self, blob: BlobId) -> Result<(), StoreError> {
-        if let Some(name) = &self.name {
-            self.mountpath.files.publish(name, blob)?;
-        }
-        self.name = None;
-        Ok(())
-    }
-}
-
-impl Drop for TmpFile {
+impl Drop for ObjectWriter {
     fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            self.mountpath.files.remove_tmp(name);
+        for place in self.parts.drain(..).flat_map(|part| part.places) {
+            self.store.discard(place);
         }
     }
 }
 
-fn write_both(file: &mut File, mut first: &[u8], mut second: &[u8]) -> io::Result<()> {
-    while !first.is_empty() {
-        match file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                second = second.get(written.saturating_sub(first.len())..).unwrap_or_default();
-                first = first.get(written..).unwrap_or_default();
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// Gives a written part its final name.
+pub(crate) fn publish_part(
+    mut blob: BlobWriter,
+    role: Role,
+    bid: u64,
+    name: &str,
+    crc32c: u32,
+) -> Result<Part, StoreError> {
+    let mountpath = Arc::clone(blob.mountpath());
+    let meta = ObjectMeta {
+        size: blob.size(),
+        checksum_type: ChecksumType::Crc32c,
+        checksum: format!("{crc32c:08x}"),
+        blob: mountpath.next_id(BlobId(0))?,
+        ..ObjectMeta::default()
+    };
+    blob.publish(&trailer::encode(role, bid, name, &meta), meta.blob)?;
+    let place = Place { mountpath: mountpath.digest, blob: meta.blob };
+    Ok(Part { size: meta.size, crc32c, places: vec![place] })
+}
+
+/// Writes a blob that holds no payload, only what `meta` says.
+pub(crate) fn publish_manifest(
+    mountpath: &SharedMountpath,
+    role: Role,
+    bid: u64,
+    name: &str,
+    meta: &ObjectMeta,
+) -> Result<BlobId, StoreError> {
+    let mut blob = BlobWriter::new(Arc::clone(mountpath), 0)?;
+    blob.publish(&trailer::encode(role, bid, name, meta), meta.blob)?;
+    Ok(meta.blob)
+}
+
+pub(crate) fn check_custom(
+    name: &str,
+    custom: &std::collections::BTreeMap<String, String>,
+) -> Result<(), StoreError> {
+    let custom: usize = custom.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if custom > MAX_CUSTOM_BYTES {
+        return Err(StoreError::Invalid(format!(
+            "custom metadata of \"{name}\" has {custom} bytes, the limit is {MAX_CUSTOM_BYTES}"
+        )));
     }
-    file.write_all(second)
+    Ok(())
 }

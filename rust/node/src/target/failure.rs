@@ -14,6 +14,12 @@ pub(crate) fn store_failure(err: &StoreError, cname: &str) -> ApiError {
         }
         StoreError::NoSpace { .. } => ApiError::out_of_space(format!("{cname}: {err}")),
         StoreError::Invalid(_) => ApiError::bad_request(format!("{cname}: {err}")),
+        StoreError::Precondition { .. } => {
+            ApiError::new(412, "ErrPreconditionFailed", format!("{cname}: {err}"))
+        }
+        StoreError::UnknownUpload { .. } | StoreError::UnknownAppend { .. } => {
+            ApiError::not_found(format!("{cname}: {err}"))
+        }
         StoreError::Closed => ApiError::unavailable(format!("{cname}: the node is shutting down")),
         _ => {
             tracing::error!(object = cname, error = %err, "storage failure");

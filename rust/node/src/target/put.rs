@@ -10,7 +10,7 @@ use aistore_core::custom_md;
 use aistore_core::error::ApiError;
 use aistore_core::headers::{CHECKSUM_TYPE, CHECKSUM_VALUE, CUSTOM_MD};
 use aistore_core::props::{ACCESS_PUT, BucketProps};
-use aistore_store::{ObjectMeta, PutOptions};
+use aistore_store::{Chunks, ObjectMeta, PutOptions};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 
@@ -127,7 +127,22 @@ fn put_options(
         custom: given_custom(headers)?,
         versioned: props.versioning.enabled,
         now_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        chunks: Some(chunking(props)),
+        ..PutOptions::default()
     })
+}
+
+/// When objects of a bucket are cut into chunks: from the limit on, if there is one, and always when they
+/// are too large for one file.
+fn chunking(props: &BucketProps) -> Chunks {
+    let conf = &props.chunks;
+    let from = match (conf.objsize_limit.0, conf.max_monolithic_size.0) {
+        (0, 0) => u64::MAX,
+        (limit, 0) => limit,
+        (0, most) => most.saturating_add(1),
+        (limit, most) => limit.min(most.saturating_add(1)),
+    };
+    Chunks { from, size: conf.chunk_size.0 }
 }
 
 fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {

@@ -4,7 +4,6 @@
 //! sending that never copies the bytes (sendfile from [`ObjectReader::file`]) can take extents too.
 
 use std::io;
-use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +11,6 @@ use std::task::{Context, Poll};
 use aistore_store::ObjectReader;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use rustix::fs::{Advice, fadvise};
 use tokio::task::JoinHandle;
 
 use super::buffers::{BUFFER_BYTES, BufferPool};
@@ -106,9 +104,7 @@ impl Extent {
 
     /// Asks the system to have the next bytes in memory soon. A hint: failure costs speed only.
     pub(crate) fn will_need(&self) {
-        let Some(length) = NonZeroU64::new(self.length.min(READ_AHEAD_BYTES)) else { return };
-        let (file, start) = self.reader.file();
-        let _ = fadvise(file, start + self.offset, Some(length), Advice::WillNeed);
+        self.reader.will_need(self.offset, self.length.min(READ_AHEAD_BYTES));
     }
 
     /// Reads the next piece, whatever it takes. Blocks on the disk; empty when nothing is left.

@@ -1,0 +1,150 @@
+//! Writing one blob: payload, then trailer, first under `tmp/`.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Write as _};
+use std::sync::Arc;
+
+use crate::error::StoreError;
+use crate::meta::BlobId;
+use crate::mountpath::SharedMountpath;
+
+/// Payload up to this size is held back until the end, so that a small object is written, trailer
+/// included, by one system call.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How often a stream without a size hint looks at the free space, in bytes written.
+const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A blob in progress. Dropping it leaves nothing behind. Memory: at most 64 KiB.
+pub(crate) struct BlobWriter {
+    mountpath: SharedMountpath,
+    buffer: Vec<u8>,
+    file: Option<TmpFile>,
+    size: u64,
+    checked: u64,
+}
+
+impl BlobWriter {
+    /// Starts a blob of about `hint` bytes; refused when they do not fit.
+    pub(crate) fn new(mountpath: SharedMountpath, hint: u64) -> Result<Self, StoreError> {
+        mountpath.check_writable()?;
+        mountpath.space.check(&mountpath.files, hint)?;
+        let hinted = usize::try_from(hint).unwrap_or(usize::MAX);
+        let buffer = Vec::with_capacity(if hinted <= BUFFER_BYTES { hinted } else { 0 });
+        Ok(Self { mountpath, buffer, file: None, size: 0, checked: hint })
+    }
+
+    pub(crate) fn mountpath(&self) -> &SharedMountpath {
+        &self.mountpath
+    }
+
+    /// Payload bytes so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Appends payload.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.size += bytes.len() as u64;
+        if self.buffer.len() + bytes.len() <= BUFFER_BYTES {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
+        if self.size > self.checked {
+            self.mountpath.space.check(&self.mountpath.files, SPACE_CHECK_BYTES)?;
+            self.checked = self.size + SPACE_CHECK_BYTES;
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        self.file()?.append(&buffer, bytes)
+    }
+
+    /// Moves what was written so far to another mountpath.
+    pub(crate) fn relocate(&mut self, home: SharedMountpath) -> Result<(), StoreError> {
+        home.check_writable()?;
+        home.space.check(&home.files, self.size)?;
+        if let Some(written) = self.file.take() {
+            let mut file = TmpFile::create(Arc::clone(&home))?;
+            written.copy_to(&mut file)?;
+            self.file = Some(file);
+        }
+        self.mountpath = home;
+        Ok(())
+    }
+
+    /// Writes what is held back and the trailer, and gives the file its final name. After this nothing
+    /// may be written.
+    pub(crate) fn publish(&mut self, trailer: &[u8], blob: BlobId) -> Result<(), StoreError> {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.file()?.append(&buffer, trailer)?;
+        match self.file.take() {
+            Some(file) => file.publish(blob),
+            None => Ok(()),
+        }
+    }
+
+    fn file(&mut self) -> Result<&mut TmpFile, StoreError> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => TmpFile::create(Arc::clone(&self.mountpath))?,
+        };
+        Ok(self.file.insert(file))
+    }
+}
+
+/// A file under `tmp/`, removed on drop unless published.
+struct TmpFile {
+    mountpath: SharedMountpath,
+    name: Option<String>,
+    file: File,
+}
+
+impl TmpFile {
+    fn create(mountpath: SharedMountpath) -> Result<Self, StoreError> {
+        let (name, file) = mountpath.files.create_tmp()?;
+        Ok(Self { mountpath, name: Some(name), file })
+    }
+
+    fn append(&mut self, first: &[u8], second: &[u8]) -> Result<(), StoreError> {
+        write_both(&mut self.file, first, second)
+            .map_err(|source| StoreError::io(self.mountpath.path(), "write to", source))
+    }
+
+    /// Appends everything written so far to `other`.
+    fn copy_to(&self, other: &mut Self) -> Result<(), StoreError> {
+        let Some(name) = &self.name else { return Ok(()) };
+        let mut written = self.mountpath.files.open_tmp(name)?;
+        io::copy(&mut written, &mut other.file)
+            .map_err(|source| StoreError::io(other.mountpath.path(), "write to", source))?;
+        Ok(())
+    }
+
+    fn publish(mut self, blob: BlobId) -> Result<(), StoreError> {
+        if let Some(name) = &self.name {
+            self.mountpath.files.publish(name, blob)?;
+        }
+        self.name = None;
+        Ok(())
+    }
+}
+
+impl Drop for TmpFile {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            self.mountpath.files.remove_tmp(name);
+        }
+    }
+}
+
+fn write_both(file: &mut File, mut first: &[u8], mut second: &[u8]) -> io::Result<()> {
+    while !first.is_empty() {
+        match file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                second = second.get(written.saturating_sub(first.len())..).unwrap_or_default();
+                first = first.get(written..).unwrap_or_default();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    file.write_all(second)
+}

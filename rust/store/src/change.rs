@@ -1,0 +1,205 @@
+//! Changes of an object's name or metadata, which leave its payload where it is.
+//!
+//! The blob that holds the payload describes the object as it was put. A change writes another blob, a
+//! manifest, that describes the object anew and names the payload blobs as parts, and commits that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::codec;
+use crate::error::StoreError;
+use crate::intents::{self, Step};
+use crate::meta::{BlobId, MAX_NAME_BYTES, ObjectMeta, Part, Place, Role};
+use crate::mountpath::SharedMountpath;
+use crate::shared::Shared;
+use crate::store::Store;
+use crate::writer::{check_custom, publish_manifest};
+
+/// Where an object is, and its metadata.
+type Found = (SharedMountpath, ObjectMeta);
+
+impl Store {
+    /// Changes the custom metadata of an object; `None` when there is none of that name. All else stays,
+    /// the version included. The change is atomic, and survives the end of the process on return.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] when the result is larger than
+    /// [`MAX_CUSTOM_BYTES`](crate::MAX_CUSTOM_BYTES); then nothing changed.
+    pub fn patch_custom(
+        &self,
+        bid: u64,
+        uname: &str,
+        name: &str,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+    ) -> Result<Option<ObjectMeta>, StoreError> {
+        let shared = &self.shared;
+        let _open = shared.enter()?;
+        let _name = shared.lock_name(bid, name);
+        let key = codec::key(bid, name);
+        let Some(old) = shared.locate(uname, &key)? else { return Ok(None) };
+        let mut custom = old.1.custom.clone();
+        change(&mut custom);
+        check_custom(name, &custom)?;
+        if custom == old.1.custom {
+            return Ok(Some(old.1));
+        }
+        let wanted = ObjectMeta { custom, ..old.1.clone() };
+        shared.redescribe(&old, &key, wanted, (bid, uname, name), None).map(Some)
+    }
+
+    /// Gives an object another name in its bucket, in place of the object that has it, if any; `None` when
+    /// there is no object of the old name. A name is the one in the cluster (`uname`), then the one in the
+    /// bucket. Atomic: at every moment, and after a crash, one of the two names has the object.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] for a new name that is empty, too long or the old one.
+    pub fn rename(
+        &self,
+        bid: u64,
+        from: (&str, &str),
+        to: (&str, &str),
+    ) -> Result<Option<ObjectMeta>, StoreError> {
+        let (uname, name) = to;
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || name == from.1 {
+            let limits = format!("1 to {MAX_NAME_BYTES} bytes and differs from the old one");
+            return Err(StoreError::Invalid(format!("a new object name has {limits}")));
+        }
+        let shared = &self.shared;
+        let _open = shared.enter()?;
+        let _names = shared.lock_names(bid, from.1, name);
+        let (old_key, key) = (codec::key(bid, from.1), codec::key(bid, name));
+        let Some(old) = shared.locate(from.0, &old_key)? else { return Ok(None) };
+        let overwritten = shared.locate(uname, &key)?;
+        let wanted = old.1.clone();
+        let to = (bid, uname, name);
+        shared.redescribe(&old, &old_key, wanted, to, overwritten).map(Some)
+    }
+}
+
+impl Shared {
+    /// Publishes manifests for `wanted` under the name `to` and commits them in place of `old`, and of what
+    /// has that name.
+    fn redescribe(
+        &self,
+        old: &Found,
+        old_key: &[u8],
+        mut wanted: ObjectMeta,
+        (bid, uname, name): (u64, &str, &str),
+        overwritten: Option<Found>,
+    ) -> Result<ObjectMeta, StoreError> {
+        let key = codec::key(bid, name);
+        let home = Arc::clone(self.set().own(uname));
+        let above = overwritten.as_ref().map_or(BlobId(0), |(_, meta)| meta.blob);
+        wanted.parts = payload_of(&old.0, &old.1);
+        wanted.blob = home.next_id(above.max(old.1.blob))?;
+        self.keep(&wanted.parts);
+        let main = Place { mountpath: home.digest, blob: wanted.blob };
+        let copies = self.redescribe_copies(old, old_key, &wanted, main, (bid, &key, name))?;
+        wanted.copies = copies.places;
+        publish_manifest(&home, Role::Object, bid, name, &wanted)?;
+
+        let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&wanted))];
+        steps.extend(copies.steps);
+        if key != old_key || !Arc::ptr_eq(&old.0, &home) {
+            steps.push(Step::remove(&old.0, old_key.to_vec(), old.1.blob));
+        }
+        if let Some((mountpath, meta)) = &overwritten {
+            let set_there: Vec<u64> = steps
+                .iter()
+                .filter(|step| step.key == key)
+                .map(|step| step.mountpath.digest)
+                .collect();
+            let also = meta
+                .copies
+                .iter()
+                .filter_map(|copy| Some((self.by_digest(copy.mountpath)?, copy.blob)));
+            for (mountpath, blob) in also.chain([(Arc::clone(mountpath), meta.blob)]) {
+                if !set_there.contains(&mountpath.digest) {
+                    steps.push(Step::remove(&mountpath, key.clone(), blob));
+                }
+            }
+        }
+        intents::commit(steps)?;
+
+        // Only descriptions are superseded; the payload is in use.
+        if !old.1.parts.is_empty() {
+            old.0.discard(old.1.blob);
+        }
+        for place in copies.superseded {
+            self.discard(place);
+        }
+        if let Some((mountpath, meta)) = overwritten {
+            for copy in &meta.copies {
+                self.discard(*copy);
+            }
+            self.discard_version(&mountpath, &meta);
+        }
+        Ok(wanted)
+    }
+
+    /// Publishes the same description on the mountpaths that hold copies of the object.
+    fn redescribe_copies(
+        &self,
+        old: &Found,
+        old_key: &[u8],
+        wanted: &ObjectMeta,
+        main: Place,
+        (bid, key, name): (u64, &[u8], &str),
+    ) -> Result<Copies, StoreError> {
+        let mut copies = Copies::default();
+        for copy in &old.1.copies {
+            let Some(mountpath) = self.by_digest(copy.mountpath) else { continue };
+            let Some(meta) = mountpath.lookup(old_key)?.filter(|meta| meta.blob == copy.blob)
+            else {
+                continue;
+            };
+            if copy.mountpath == main.mountpath {
+                // The main description takes its place there.
+                if old_key != key {
+                    copies.steps.push(Step::remove(&mountpath, old_key.to_vec(), copy.blob));
+                }
+                copies.superseded.push(*copy);
+                continue;
+            }
+            let parts = payload_of(&mountpath, &meta);
+            self.keep(&parts);
+            let blob = mountpath.next_id(meta.blob)?;
+            let anew = ObjectMeta { parts, blob, copies: Vec::new(), ..wanted.clone() };
+            let role = Role::Copy { main };
+            publish_manifest(&mountpath, role, bid, name, &anew)?;
+            copies.steps.push(Step::set(
+                &mountpath,
+                key.to_vec(),
+                codec::encode_entry(role, &anew),
+            ));
+            if old_key != key {
+                copies.steps.push(Step::remove(&mountpath, old_key.to_vec(), copy.blob));
+            }
+            if !meta.parts.is_empty() {
+                copies.superseded.push(*copy);
+            }
+            copies.places.push(Place { mountpath: copy.mountpath, blob });
+        }
+        Ok(copies)
+    }
+}
+
+/// What becomes of the copies of an object.
+#[derive(Default)]
+struct Copies {
+    places: Vec<Place>,
+    steps: Vec<Step>,
+    superseded: Vec<Place>,
+}
+
+/// The blobs with the payload of a version, as parts. The checksum of a lone part is left out: it is the
+/// object's own that covers it.
+fn payload_of(mountpath: &SharedMountpath, meta: &ObjectMeta) -> Vec<Part> {
+    if meta.parts.is_empty() {
+        let place = Place { mountpath: mountpath.digest, blob: meta.blob };
+        return vec![Part { size: meta.size, crc32c: 0, places: vec![place] }];
+    }
+    meta.parts.clone()
+}

@@ -1,0 +1,180 @@
+//! Changes of several indexes at once.
+//!
+//! Each mountpath has an index of its own, so a change that concerns two cannot be one commit. It is
+//! written down as an intent first, together with its part on the first mountpath: that commit decides.
+//! The rest follows; after a crash the next start rolls it forward. Intents are entries under the reserved
+//! bucket id 0 and do not survive the loss of the index that holds them.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::codec::{self, Input, RESERVED_BID, put_bytes, put_varint};
+use crate::error::StoreError;
+use crate::index::Change;
+use crate::list::successor;
+use crate::meta::BlobId;
+use crate::mountpath::{Mountpath, SharedMountpath};
+use crate::set::MountpathSet;
+
+const PREFIX: &str = "intent/";
+const VERSION: u8 = 1;
+const OP_SET: u8 = 0;
+const OP_REMOVE: u8 = 1;
+/// More changes in one intent are damage.
+const MAX_STEPS: usize = 1024;
+
+/// A change of the index of one mountpath.
+pub(crate) struct Step {
+    pub(crate) mountpath: SharedMountpath,
+    pub(crate) key: Vec<u8>,
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    Set(Vec<u8>),
+    /// Remove the entry, which is about this blob. When another is there at recovery, it stays.
+    Remove(BlobId),
+}
+
+/// Commits all steps or none; the first one decides. Steps of one mountpath are one commit.
+pub(crate) fn commit(steps: Vec<Step>) -> Result<(), StoreError> {
+    let Some(first) = steps.first().map(|step| Arc::clone(&step.mountpath)) else {
+        return Ok(());
+    };
+    for step in &steps {
+        step.mountpath.check_writable()?;
+    }
+    if steps.iter().all(|step| Arc::ptr_eq(&step.mountpath, &first)) {
+        return first.commit_all(steps.into_iter().map(Step::change).collect());
+    }
+    let intent = codec::key(RESERVED_BID, &format!("{PREFIX}{}", first.next_id(BlobId(0))?));
+    let value = encode(&steps);
+    let (own, others): (Vec<_>, Vec<_>) =
+        steps.into_iter().partition(|step| Arc::ptr_eq(&step.mountpath, &first));
+    let mut changes: Vec<_> = own.into_iter().map(Step::change).collect();
+    changes.push(Change::Set { key: intent.clone(), value });
+    first.commit_all(changes)?;
+    for step in others {
+        let mountpath = Arc::clone(&step.mountpath);
+        mountpath.commit(step.change())?;
+    }
+    first.commit(Change::Remove { key: intent })
+}
+
+impl Step {
+    pub(crate) fn set(mountpath: &SharedMountpath, key: Vec<u8>, value: Vec<u8>) -> Self {
+        Self { mountpath: Arc::clone(mountpath), key, action: Action::Set(value) }
+    }
+
+    pub(crate) fn remove(mountpath: &SharedMountpath, key: Vec<u8>, blob: BlobId) -> Self {
+        Self { mountpath: Arc::clone(mountpath), key, action: Action::Remove(blob) }
+    }
+
+    fn change(self) -> Change {
+        match self.action {
+            Action::Set(value) => Change::Set { key: self.key, value },
+            Action::Remove(_) => Change::Remove { key: self.key },
+        }
+    }
+}
+
+/// Completes what a crash interrupted. An intent that concerns an absent mountpath is kept for its return.
+pub(crate) fn roll_forward(set: &MountpathSet) -> Result<(), StoreError> {
+    let prefix = codec::key(RESERVED_BID, PREFIX);
+    let end = successor(&prefix);
+    for mountpath in set.members() {
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let intents = mountpath.index.range((Bound::Included(prefix.as_slice()), end));
+        for entry in intents.collect::<Result<Vec<_>, _>>()? {
+            let (key, value) = entry;
+            let Some(steps) = decode(&value) else { return Err(mountpath.damaged_entry()) };
+            let mut complete = true;
+            for (digest, key, action) in steps {
+                match set.by_digest(digest) {
+                    Some(at) => apply(at, key, action)?,
+                    None => complete = false,
+                }
+            }
+            if complete {
+                mountpath.commit(Change::Remove { key: key.to_vec() })?;
+            } else {
+                tracing::warn!(mountpath = %mountpath.path().display(),
+                    "a change that a crash interrupted waits for a mountpath that is absent");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Applies a step unless something newer took its place, or it was applied already.
+fn apply(mountpath: &Mountpath, key: Vec<u8>, action: Action) -> Result<(), StoreError> {
+    let known = mountpath.index.get(&key)?;
+    let known = known.and_then(|value| codec::decode_place(&value)).map(|(blob, _)| blob);
+    match action {
+        Action::Set(value) => {
+            let Some((blob, _)) = codec::decode_place(&value) else {
+                return Err(mountpath.damaged_entry());
+            };
+            // The blob is gone when the object was deleted before the mountpath came back.
+            if known.is_none_or(|known| known < blob) && mountpath.files.has_blob(blob)? {
+                mountpath.commit(Change::Set { key, value })?;
+            }
+        }
+        Action::Remove(blob) if known == Some(blob) => mountpath.commit(Change::Remove { key })?,
+        Action::Remove(_) => {}
+    }
+    Ok(())
+}
+
+fn encode(steps: &[Step]) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    put_varint(&mut out, steps.len() as u64);
+    for step in steps {
+        out.extend_from_slice(&step.mountpath.digest.to_be_bytes());
+        put_bytes(&mut out, &step.key);
+        match &step.action {
+            Action::Set(value) => {
+                out.push(OP_SET);
+                put_bytes(&mut out, value);
+            }
+            Action::Remove(blob) => {
+                out.push(OP_REMOVE);
+                out.extend_from_slice(&blob.0.to_be_bytes());
+            }
+        }
+    }
+    out
+}
+
+fn decode(value: &[u8]) -> Option<Vec<(u64, Vec<u8>, Action)>> {
+    let mut input = Input(value);
+    if input.byte()? != VERSION {
+        return None;
+    }
+    let count = input.count(MAX_STEPS)?;
+    let mut steps = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (digest, key) = (input.u64()?, input.bytes()?.to_vec());
+        let action = match input.byte()? {
+            OP_SET => Action::Set(input.bytes()?.to_vec()),
+            OP_REMOVE => Action::Remove(BlobId(input.u64()?)),
+            _ => return None,
+        };
+        steps.push((digest, key, action));
+    }
+    input.0.is_empty().then_some(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(bytes in any::<Vec<u8>>()) {
+            let _ = decode(&[&[VERSION], bytes.as_slice()].concat());
+        }
+    }
+}
