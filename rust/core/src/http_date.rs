@@ -1,64 +1,21 @@
 //! Dates in HTTP headers, read and written. Always UTC.
 
-const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+use crate::civil::Civil;
+
+const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const NS_PER_S: u64 = 1_000_000_000;
 const S_PER_DAY: u64 = 86_400;
 /// Two-digit years from this on belong to the last century.
 const TWO_DIGIT_PIVOT: u64 = 70;
 /// Last year that can be written with four digits.
 const MAX_YEAR: u64 = 9999;
 
-/// A moment in parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Civil {
-    /// Year, four digits.
-    pub year: u64,
-    /// Month, `Jan` to `Dec`.
-    pub month: &'static str,
-    /// Day of the month, from 1.
-    pub day: u64,
-    /// Day of the week, `Mon` to `Sun`.
-    pub weekday: &'static str,
-    /// Hour.
-    pub hour: u64,
-    /// Minute.
-    pub minute: u64,
-    /// Second.
-    pub second: u64,
-}
-
-/// Splits nanoseconds since the epoch. Source: H. Hinnant, "chrono-compatible low-level date
-/// algorithms", `civil_from_days`; unsigned suffices because times before 1970 do not occur.
-pub fn civil(ns: u64) -> Civil {
-    let seconds = ns / NS_PER_S;
-    let (days, rest) = (seconds / S_PER_DAY, seconds % S_PER_DAY);
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 2 } else { shifted_month - 10 };
-    let year = year_of_era + era * 400 + u64::from(month < 2);
-    let name = |names: &[&'static str], at: u64| {
-        usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or("???")
-    };
-    Civil {
-        year,
-        month: name(&MONTHS, month),
-        day,
-        weekday: name(&DAYS, days % 7),
-        hour: rest / 3600,
-        minute: rest / 60 % 60,
-        second: rest % 60,
-    }
-}
-
 /// `Wed, 14 May 2025 14:30:22 GMT`, from nanoseconds since the epoch.
 pub fn http_date(ns: u64) -> String {
-    let Civil { year, month, day, weekday, hour, minute, second } = civil(ns);
+    let Civil { year, month, day, weekday, hour, minute, second, .. } = Civil::of(ns);
+    let weekday = DAYS.get(usize::from(weekday)).copied().unwrap_or_default();
+    let month = MONTHS.get(usize::from(month) - 1).copied().unwrap_or_default();
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
@@ -98,7 +55,7 @@ fn number(text: &str) -> Option<u64> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Inverse of [`civil`]. Source: as there, `days_from_civil`.
+/// Inverse of [`Civil::of`]. Source: as there, `days_from_civil`.
 fn seconds(year: u64, month: &str, day: u64, time: &str) -> Option<u64> {
     let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

@@ -5,6 +5,7 @@
 
 pub mod bucket;
 pub mod checksum;
+pub mod civil;
 pub mod conditional;
 pub mod config;
 pub mod custom_md;

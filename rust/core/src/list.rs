@@ -1,8 +1,15 @@
 //! List-objects: the request message, the page, and its msgpack and JSON encodings.
 
+mod level;
+mod merge;
+mod time;
+
 use rmp::encode as mp;
 use serde::{Deserialize, Serialize};
 
+pub use self::level::directory;
+pub use self::merge::Merge;
+pub use self::time::{DEFAULT_LAYOUT, MAX_LAYOUT_BYTES, format_time};
 use crate::wire::string_u64;
 
 /// Most entries in one page of a native bucket.
@@ -10,15 +17,33 @@ pub const MAX_PAGE_SIZE: usize = 10_000;
 
 /// Only in-cluster objects.
 pub const FLAG_CACHED: u64 = 1;
+/// Also objects out of place, copies, and copies without their object.
+pub const FLAG_MISSING: u64 = 2;
 /// Expand archives.
 pub const FLAG_ARCH_DIR: u64 = 8;
 /// Names only.
 pub const FLAG_NAME_ONLY: u64 = 16;
 /// Names and sizes.
 pub const FLAG_NAME_SIZE: u64 = 32;
+/// Only objects absent from the cluster; needs a remote backend.
+pub const FLAG_NOT_CACHED: u64 = 512;
 /// No recursion: immediate children and virtual directories.
 pub const FLAG_NO_RECURSION: u64 = 2048;
+/// Compare with the remote backend.
+pub const FLAG_DIFF: u64 = 4096;
+/// List from an inventory of a remote bucket.
+pub const FLAG_INVENTORY: u64 = 32_768;
 
+/// Status bits of an entry.
+pub const ENTRY_STATUS_MASK: u16 = 31;
+/// Status: on a node that it does not belong on.
+pub const ENTRY_WRONG_NODE: u16 = 1;
+/// Status: on a mountpath that it does not belong on.
+pub const ENTRY_WRONG_MOUNTPATH: u16 = 2;
+/// Status: a copy of an object.
+pub const ENTRY_COPY: u16 = 3;
+/// Status: a copy whose object is missing.
+pub const ENTRY_COPY_WITHOUT_MAIN: u16 = 4;
 /// Entry is in the cluster; always set for objects of native buckets.
 pub const ENTRY_CACHED: u16 = 64;
 /// Entry is a file inside an archive.
@@ -27,6 +52,8 @@ pub const ENTRY_IN_ARCHIVE: u16 = 128;
 pub const ENTRY_IS_DIR: u16 = 256;
 /// Entry is an archive.
 pub const ENTRY_IS_ARCHIVE: u16 = 512;
+/// Entry is an object in several chunks.
+pub const ENTRY_CHUNKED: u16 = 8192;
 
 /// Value of a `list` action: one page request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]

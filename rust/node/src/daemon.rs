@@ -57,13 +57,11 @@ pub(crate) async fn answer(node: &Node, req: &mut Req) -> Result<Reply, ApiError
 pub(crate) async fn change(node: &Node, req: &mut Req) -> Result<Reply, ApiError> {
     let segments = path::segments(&req.raw_path)?;
     let at = segments.iter().position(|segment| segment == "daemon").unwrap_or(0);
-    match segments.get(at + 1).map(String::as_str) {
-        Some(item) => Err(unsupported(node, item)),
-        None => {
-            let action = req.read_action().await?.unwrap_or_default();
-            Err(unsupported(node, &action.action))
-        }
+    if let Some(item) = segments.get(at + 1) {
+        return Err(unsupported(node, item));
     }
+    let action = req.read_action().await?.unwrap_or_default();
+    Err(unsupported(node, &action.action))
 }
 
 /// 501 for a change that this version does not have, 400 for one that nobody knows.

@@ -46,7 +46,8 @@ fn put(store: &Store, name: &str, bytes: &[u8]) {
 fn list_all(store: &Store, delimiter: bool, page: usize, meta: bool) -> usize {
     let (mut after, mut count) = (String::new(), 0);
     loop {
-        let query = ListQuery { prefix: "", after: &after, limit: page, delimiter, meta };
+        let query =
+            ListQuery { prefix: "", after: &after, limit: page, delimiter, meta, copies: false };
         let chunk = store.list(BID, &query).unwrap();
         count += chunk.entries.len();
         match chunk.entries.last() {
@@ -64,8 +65,14 @@ fn main() {
         });
         std::thread::sleep(std::time::Duration::from_secs(1));
         step("and lists 1000 a second later", 1000, || {
-            let query =
-                ListQuery { prefix: "", after: "", limit: 1000, delimiter: false, meta: true };
+            let query = ListQuery {
+                prefix: "",
+                after: "",
+                limit: 1000,
+                delimiter: false,
+                meta: true,
+                copies: false,
+            };
             store.list(BID, &query).unwrap()
         });
         return;

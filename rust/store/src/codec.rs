@@ -89,6 +89,17 @@ pub(crate) fn decode_place(value: &[u8]) -> Option<(BlobId, u64)> {
     Some((BlobId(input.u64()?), input.varint()?))
 }
 
+/// Decodes role, blob, size and `chunked`, the rest being default: what a plain listing needs.
+///
+/// Allocates only for the few entries that are not of version 1.
+pub(crate) fn decode_brief(value: &[u8]) -> Option<(Role, ObjectMeta)> {
+    if value.first() != Some(&V1) {
+        return decode_entry(value);
+    }
+    let (blob, size) = decode_place(value)?;
+    Some((Role::Object, ObjectMeta { size, blob, ..ObjectMeta::default() }))
+}
+
 const ROLE_OBJECT: u8 = 0;
 const ROLE_COPY: u8 = 1;
 const ROLE_PART: u8 = 2;

@@ -68,7 +68,7 @@ mod writer;
 
 pub use config::{Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
 pub use error::StoreError;
-pub use list::{ListChunk, ListQuery, Listed};
+pub use list::{ListChunk, ListQuery, Listed, Standing};
 pub use meta::{
     BlobId, MAX_CUSTOM_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_PLACES, ObjectMeta, Part, Place, Role,
 };

@@ -4,10 +4,12 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
+use aistore_core::list::directory;
+
 use crate::codec::{self, BID_BYTES};
 use crate::error::StoreError;
 use crate::index::Entry;
-use crate::meta::ObjectMeta;
+use crate::meta::{ObjectMeta, Role};
 use crate::mountpath::SharedMountpath;
 
 /// What to list.
@@ -23,8 +25,24 @@ pub struct ListQuery<'a> {
     /// Whether names with a `/` after the prefix are folded into virtual directories (`a/`). A directory
     /// costs one seek, however much is in it.
     pub delimiter: bool,
-    /// Whether full metadata is wanted; otherwise only size and blob are filled in.
+    /// Whether full metadata is wanted; otherwise only size, blob and `chunked` are filled in.
     pub meta: bool,
+    /// Whether copies are wanted too. They follow their object, and one name is never cut in two by the limit.
+    pub copies: bool,
+}
+
+/// What a line of a listing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Standing {
+    /// An object.
+    #[default]
+    Main,
+    /// A virtual directory.
+    Directory,
+    /// A copy of an object.
+    Copy,
+    /// A copy whose object is missing.
+    CopyWithoutMain,
 }
 
 /// Part of a listing.
@@ -41,8 +59,8 @@ pub struct ListChunk {
 pub struct Listed {
     /// Object name, or virtual directory with its trailing `/`.
     pub name: String,
-    /// Whether this is a virtual directory.
-    pub is_dir: bool,
+    /// What it is.
+    pub standing: Standing,
     /// Metadata; default for directories.
     pub meta: ObjectMeta,
     /// The mountpath that holds the object.
@@ -84,19 +102,14 @@ pub(crate) fn list(
             merge.skip_prefix(&codec::key(bid, &dir))?;
             if listed {
                 let (meta, mountpath) = (ObjectMeta::default(), merge.path(source)?);
-                chunk.entries.push(Listed { name: dir, is_dir: true, meta, mountpath });
+                let standing = Standing::Directory;
+                chunk.entries.push(Listed { name: dir, standing, meta, mountpath });
             }
             continue;
         }
-        chunk.entries.push(merge.take(source, query.meta)?);
+        merge.take(source, query, &mut chunk.entries)?;
     }
     Ok(chunk)
-}
-
-/// The virtual directory that `name` is folded into, relative to `prefix`.
-fn directory<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
-    let slash = name.get(prefix.len()..)?.find('/')?;
-    name.get(..=prefix.len() + slash)
 }
 
 /// The least key greater than every key that starts with `prefix`; `None` when there is none.
@@ -120,6 +133,13 @@ impl Source<'_> {
     fn advance(&mut self) -> Result<(), StoreError> {
         self.head = self.scan.next().transpose()?;
         Ok(())
+    }
+
+    /// Role and metadata of the head; all of it, or what costs next to nothing.
+    fn decode(&self, full: bool) -> Result<(Role, ObjectMeta), StoreError> {
+        let value = self.head.as_ref().map(|(_, value)| value).ok_or(StoreError::Closed)?;
+        let decoded = if full { codec::decode_entry(value) } else { codec::decode_brief(value) };
+        decoded.ok_or_else(|| self.mountpath.damaged_entry())
     }
 
     fn name(&self) -> Option<&[u8]> {
@@ -149,29 +169,11 @@ impl<'m> Merge<'m> {
         Ok(Self { sources, end })
     }
 
-    /// The source with the least name. Of equal names, which a change of the mountpaths can leave behind
-    /// for a while, the one with the newest blob; the others are passed over.
-    fn least(&mut self) -> Option<usize> {
-        let mut best: Option<(usize, &[u8])> = None;
-        let mut twins = false;
-        for (i, source) in self.sources.iter().enumerate() {
-            let Some(name) = source.name() else { continue };
-            match best {
-                Some((_, least)) if least < name => {}
-                Some((_, least)) if least == name => twins = true,
-                _ => best = Some((i, name)),
-            }
-        }
-        let (best, name) = best?;
-        if !twins {
-            return Some(best);
-        }
-        let blob = |source: &Source<'_>| {
-            source.head.as_ref().and_then(|(_, value)| codec::decode_place(value))
-        };
-        let same =
-            self.sources.iter().enumerate().filter(|(_, source)| source.name() == Some(name));
-        same.max_by_key(|(_, source)| blob(source)).map(|(i, _)| i)
+    /// The first source with the least name.
+    fn least(&self) -> Option<usize> {
+        let names = self.sources.iter().enumerate();
+        let names = names.filter_map(|(at, source)| source.name().map(|name| (name, at)));
+        names.min().map(|(_, at)| at)
     }
 
     fn head(&self, source: usize) -> Result<(&str, &[u8]), StoreError> {
@@ -192,27 +194,51 @@ impl<'m> Merge<'m> {
         Ok(Arc::clone(source.mountpath.path()))
     }
 
-    /// Consumes the head of a source, and of those with the same name.
-    fn take(&mut self, source: usize, full: bool) -> Result<Listed, StoreError> {
-        let (name, value) = self.head(source)?;
-        let meta = if full {
-            codec::decode_value(value)
-        } else {
-            let place = codec::decode_place(value);
-            place.map(|(blob, size)| ObjectMeta { size, blob, ..ObjectMeta::default() })
-        };
+    /// Consumes the head of `first` and those of the same name, which are copies, or what a change of the
+    /// mountpaths left behind for a while. Of several objects the one with the newest blob counts.
+    fn take(
+        &mut self,
+        first: usize,
+        query: &ListQuery<'_>,
+        out: &mut Vec<Listed>,
+    ) -> Result<(), StoreError> {
+        let (name, _) = self.head(first)?;
         let name = name.to_owned();
-        let Some(meta) = meta else {
-            let damaged = self.sources.get(source).map(|source| source.mountpath.damaged_entry());
-            return Err(damaged.unwrap_or(StoreError::Closed));
-        };
-        for other in &mut self.sources {
-            if other.name() == Some(name.as_bytes()) {
-                other.advance()?;
+        let mut main: Option<Listed> = None;
+        let mut copies = Vec::new();
+        for source in &mut self.sources {
+            if source.name() != Some(name.as_bytes()) {
+                continue;
             }
+            let (role, meta) = source.decode(query.meta)?;
+            let mountpath = Arc::clone(source.mountpath.path());
+            let mut listed =
+                Listed { name: String::new(), standing: Standing::Main, meta, mountpath };
+            match role {
+                Role::Object if main.as_ref().is_none_or(|m| m.meta.blob < listed.meta.blob) => {
+                    main = Some(listed);
+                }
+                Role::Copy { .. } if query.copies => {
+                    listed.standing = Standing::Copy;
+                    copies.push(listed);
+                }
+                _ => {}
+            }
+            source.advance()?;
         }
-        let mountpath = self.path(source)?;
-        Ok(Listed { name, is_dir: false, meta, mountpath })
+        let alone = main.is_none();
+        let at = out.len();
+        for mut copy in copies {
+            copy.name.clone_from(&name);
+            if alone {
+                copy.standing = Standing::CopyWithoutMain;
+            }
+            out.push(copy);
+        }
+        if let Some(main) = main {
+            out.insert(at, Listed { name, ..main });
+        }
+        Ok(())
     }
 
     /// Moves every source past the keys that start with `prefix`.
@@ -257,14 +283,5 @@ mod tests {
         assert_eq!(successor(b"a/"), Some(b"a0".to_vec()));
         assert_eq!(successor(&[1, 0xff, 0xff]), Some(vec![2]));
         assert_eq!(successor(&[0xff; 8]), None);
-    }
-
-    #[test]
-    fn directories_are_cut_after_the_prefix() {
-        assert_eq!(directory("a/b/c", ""), Some("a/"));
-        assert_eq!(directory("a/b/c", "a/"), Some("a/b/"));
-        assert_eq!(directory("a/b/c", "a"), Some("a/"));
-        assert_eq!(directory("a/", "a/"), None);
-        assert_eq!(directory("ä/b", "ä/"), None);
     }
 }

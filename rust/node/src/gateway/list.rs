@@ -6,7 +6,8 @@ use aistore_cluster::ClusterState;
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::list::{
-    FLAG_ARCH_DIR, FLAG_CACHED, FLAG_NAME_ONLY, FLAG_NAME_SIZE, ListMsg, ListPage, MAX_PAGE_SIZE,
+    FLAG_ARCH_DIR, FLAG_CACHED, FLAG_DIFF, FLAG_INVENTORY, FLAG_NAME_ONLY, FLAG_NAME_SIZE,
+    FLAG_NOT_CACHED, ListMsg, ListPage, MAX_LAYOUT_BYTES, MAX_PAGE_SIZE, Merge,
 };
 use aistore_core::smap::Snode;
 use aistore_core::text::encode_query;
@@ -15,7 +16,6 @@ use futures_util::future::join_all;
 use http::Method;
 
 use super::Gateway;
-use super::merge::Merge;
 use crate::http::{Reply, Req, reply};
 use crate::intra::json_headers;
 
@@ -25,10 +25,8 @@ const SCAN_TIMEOUT: Duration = Duration::from_secs(15);
 const MIN_UUID_BYTES: usize = 9;
 /// Length of the ids given out.
 const UUID_BYTES: usize = 12;
-/// Flag: only objects absent from the cluster; meaningless without a remote backend.
-const FLAG_NOT_CACHED: u64 = 512;
-/// Flag: compare with the remote backend.
-const FLAG_DIFF: u64 = 4096;
+/// Longest listing id, as for all jobs.
+const MAX_UUID_BYTES: usize = 32;
 
 impl Gateway {
     /// Answers one page.
@@ -50,11 +48,18 @@ impl Gateway {
     async fn page(&self, bucket: &Bucket, message: ListMsg) -> Result<ListPage, ApiError> {
         let state = self.ctx.state();
         super::props(&state, bucket)?;
-        let message = normalize(message)?;
+        let message = normalize(bucket, message)?;
+        if !message.target.is_empty() && !state.smap.tmap.contains_key(&message.target) {
+            return Err(ApiError::bad_request(format!(
+                "cannot list \"{bucket}\" at target \"{}\": it is not in the cluster map (version {})",
+                message.target, state.smap.version
+            )));
+        }
         let want = page_size(&message);
         let after = message.continuation_token.as_str().max(&message.start_after);
         let targets: Vec<&Snode> = state.smap.tmap.values().collect();
         let mut merge = Merge::new(targets.len(), want, after);
+        let mut flags = 0;
         loop {
             let hungry = merge.hungry();
             if hungry.is_empty() {
@@ -76,6 +81,7 @@ impl Gateway {
             });
             for (lane, target, share) in join_all(fetches).await {
                 let share = share?;
+                flags |= share.flags;
                 if !merge.feed(lane, share.entries, &share.continuation_token) {
                     return Err(ApiError::internal(format!(
                         "{} does not get on with the listing of {bucket}",
@@ -86,7 +92,7 @@ impl Gateway {
             merge.advance();
         }
         let (entries, continuation_token) = merge.finish();
-        Ok(ListPage { uuid: message.uuid, continuation_token, entries, flags: 0 })
+        Ok(ListPage { uuid: message.uuid, continuation_token, entries, flags })
     }
 
     /// One target's own names.
@@ -142,36 +148,25 @@ fn page_size(message: &ListMsg) -> usize {
 }
 
 /// Applies defaults and refuses what cannot be answered.
-fn normalize(mut message: ListMsg) -> Result<ListMsg, ApiError> {
+fn normalize(bucket: &Bucket, mut message: ListMsg) -> Result<ListMsg, ApiError> {
     if let Some(shorter) = message.prefix.strip_suffix('*') {
         message.prefix = shorter.to_owned();
     }
-    if message.prefix.split('/').any(|part| part == "." || part == "..")
-        || message.prefix.starts_with("~/")
-    {
-        return Err(ApiError::bad_request(format!(
-            "invalid prefix \"{}\": it must not start with \"~/\" nor have a '.' or '..' element",
-            message.prefix
-        )));
-    }
+    check_prefix(bucket, &message.prefix)?;
+    check_flags(bucket, message.flags)?;
     if message.uuid.is_empty() {
         let letters = std::iter::repeat_with(fastrand::alphanumeric).take(UUID_BYTES - 1);
         message.uuid = std::iter::once('l').chain(letters).collect();
-    } else if message.uuid.len() < MIN_UUID_BYTES {
+    } else if !is_listing_id(&message.uuid) {
         return Err(ApiError::bad_request(format!(
-            "invalid listing id \"{}\": repeat the \"uuid\" of the previous page",
+            "cannot list \"{bucket}\": invalid listing id \"{}\": repeat the \"uuid\" of the previous page",
             message.uuid
         )));
     }
-    if message.flags & (FLAG_NOT_CACHED | FLAG_DIFF) != 0 {
-        return Err(ApiError::bad_request(
-            "the listing flags \"not-cached\" and \"diff\" need a bucket with a remote backend",
-        ));
-    }
-    if message.flags & FLAG_ARCH_DIR != 0 {
-        return Err(ApiError::unsupported(
-            "listing the contents of archives is not supported by this version",
-        ));
+    if message.time_format.len() > MAX_LAYOUT_BYTES {
+        return Err(ApiError::bad_request(format!(
+            "cannot list \"{bucket}\": \"time_format\" is longer than {MAX_LAYOUT_BYTES} bytes"
+        )));
     }
     match message.props.as_str() {
         "" if message.flags & FLAG_CACHED != 0 => {
@@ -188,12 +183,71 @@ fn normalize(mut message: ListMsg) -> Result<ListMsg, ApiError> {
     Ok(message)
 }
 
+fn check_prefix(bucket: &Bucket, prefix: &str) -> Result<(), ApiError> {
+    let dots = prefix.split('/').any(|part| part == "." || part == "..");
+    if dots || prefix.starts_with("~/") {
+        return Err(ApiError::bad_request(format!(
+            "cannot list \"{bucket}\": invalid prefix \"{prefix}\": it must not start with \"~/\" nor have a '.' or '..' element"
+        )));
+    }
+    Ok(())
+}
+
+fn check_flags(bucket: &Bucket, flags: u64) -> Result<(), ApiError> {
+    let remote_only = [
+        (FLAG_NOT_CACHED, "not-cached"),
+        (FLAG_DIFF, "diff"),
+        (FLAG_INVENTORY, "native inventory"),
+    ];
+    if let Some((bit, name)) = remote_only.iter().find(|(bit, _)| flags & bit != 0) {
+        return Err(ApiError::bad_request(format!(
+            "cannot list \"{bucket}\" with flag {bit} ({name}): it is for buckets with a remote backend"
+        )));
+    }
+    if flags & FLAG_ARCH_DIR != 0 {
+        return Err(ApiError::unsupported(format!(
+            "listing the contents of archives in \"{bucket}\" (flag 8) is not supported by this version"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the text can be a listing id that was given out.
+fn is_listing_id(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (MIN_UUID_BYTES..=MAX_UUID_BYTES).contains(&text.len())
+        && text.bytes().all(inner)
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.ends_with(|last: char| last.is_ascii_alphanumeric())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn normal(message: ListMsg) -> ListMsg {
-        normalize(message).unwrap()
+        normalize(&Bucket::ais("b"), message).unwrap()
+    }
+
+    fn refused(message: ListMsg) -> ApiError {
+        normalize(&Bucket::ais("b"), message).unwrap_err()
+    }
+
+    #[test]
+    fn flags_of_remote_buckets_are_refused_by_name() {
+        for (flags, status, name) in [
+            (512, 400, "not-cached"),
+            (4096, 400, "diff"),
+            (32_768, 400, "inventory"),
+            (8, 501, "archives"),
+        ] {
+            let err = refused(ListMsg { flags, ..ListMsg::default() });
+            assert!(err.status == status && err.message.contains(name), "{err}");
+            assert!(err.message.contains("ais://b"), "{err}");
+        }
+        for flags in [1, 2, 4, 64, 128, 256, 1024, 2048, 8192, 16_384] {
+            normal(ListMsg { flags, ..ListMsg::default() });
+        }
     }
 
     #[test]
@@ -214,13 +268,15 @@ mod tests {
     fn the_listing_id_stays_and_broken_ones_are_refused() {
         let message = ListMsg { uuid: "lABCDEFGH".into(), ..ListMsg::default() };
         assert_eq!(normal(message.clone()).uuid, message.uuid);
-        let err = normalize(ListMsg { uuid: "short".into(), ..ListMsg::default() }).unwrap_err();
-        assert!(err.status == 400 && err.message.contains("short"), "{err}");
+        for uuid in ["short", "9starts-with-digit", "ends-with-", "has a blank", &"l".repeat(33)] {
+            let err = refused(ListMsg { uuid: uuid.into(), ..ListMsg::default() });
+            assert!(err.status == 400 && err.message.contains(uuid), "{err}");
+        }
     }
 
     #[test]
     fn prefixes_with_dots_are_refused_by_name() {
-        let err = normalize(ListMsg { prefix: "a/../b".into(), ..ListMsg::default() }).unwrap_err();
+        let err = refused(ListMsg { prefix: "a/../b".into(), ..ListMsg::default() });
         assert!(err.status == 400 && err.message.contains("a/../b"), "{err}");
     }
 }

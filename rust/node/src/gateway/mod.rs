@@ -6,7 +6,6 @@ mod fanout;
 mod followers;
 mod internal;
 mod list;
-mod merge;
 mod moss;
 mod objects;
 mod rate;

@@ -7,7 +7,6 @@ mod archive;
 mod buffers;
 mod byteranges;
 mod conditions;
-mod date;
 mod delete;
 mod failure;
 mod frames;

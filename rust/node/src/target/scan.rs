@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::list::{
-    ENTRY_CACHED, ENTRY_IS_DIR, FLAG_ARCH_DIR, FLAG_CACHED, FLAG_NAME_ONLY, FLAG_NAME_SIZE,
-    FLAG_NO_RECURSION, ListEntry, ListMsg, ListPage, MAX_PAGE_SIZE,
+    DEFAULT_LAYOUT, ENTRY_CACHED, ENTRY_CHUNKED, ENTRY_COPY, ENTRY_COPY_WITHOUT_MAIN, ENTRY_IS_DIR,
+    ENTRY_WRONG_NODE, FLAG_ARCH_DIR, FLAG_CACHED, FLAG_MISSING, FLAG_NAME_ONLY, FLAG_NAME_SIZE,
+    FLAG_NO_RECURSION, ListEntry, ListMsg, ListPage, MAX_PAGE_SIZE, format_time,
 };
-use aistore_store::{ListChunk, ListQuery, Listed, Store, StoreError};
+use aistore_core::placement::owner;
+use aistore_store::{ListQuery, Listed, Standing};
 
 use super::Target;
-use super::date::listing_date;
 use super::failure::store_failure;
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
@@ -47,32 +49,50 @@ impl Target {
             )));
         }
         let found = self.find_bucket(req, bucket).await?;
-        let (bid, cname) = (found.props()?.bid, found.bucket.cname());
+        let (bid, bucket) = (found.props()?.bid, found.bucket.clone());
         let target = Arc::clone(self);
-        let page = tokio::task::spawn_blocking(move || target.page_blocking(bid, &cname, msg));
+        let page = tokio::task::spawn_blocking(move || target.page_blocking(bid, &bucket, msg));
         page.await.map_err(|err| lost_task(&err))?
     }
 
-    fn page_blocking(&self, bid: u64, cname: &str, msg: ListMsg) -> Result<Vec<u8>, ApiError> {
+    fn page_blocking(&self, bid: u64, bucket: &Bucket, msg: ListMsg) -> Result<Vec<u8>, ApiError> {
         let fields = Fields::of(&msg);
         let wanted = usize::try_from(msg.page_size).ok().filter(|size| *size > 0);
+        // Names alone are those of objects in their place.
+        let missing = msg.flags & FLAG_MISSING != 0 && msg.flags & FLAG_NAME_ONLY == 0;
         let query = ListQuery {
             prefix: msg.prefix.strip_suffix('*').unwrap_or(&msg.prefix),
             after: msg.continuation_token.as_str().max(msg.start_after.as_str()),
             limit: wanted.unwrap_or(MAX_PAGE_SIZE).min(MAX_PAGE_SIZE),
             delimiter: msg.flags & FLAG_NO_RECURSION != 0,
             meta: fields.needs_metadata(),
+            copies: missing,
         };
-        let chunk = list_level(&self.objects.store, bid, &query);
-        let chunk = chunk.map_err(|err| store_failure(&err, cname))?;
+        let chunk = self.objects.store.list(bid, &query);
+        let chunk = chunk.map_err(|err| store_failure(&err, &bucket.cname()))?;
         // An empty page with a token would make clients ask for ever.
         let last = chunk.entries.last().filter(|_| chunk.more);
         let continuation_token = last.map(|entry| entry.name.clone()).unwrap_or_default();
         let locations = if fields.location { self.locations() } else { HashMap::new() };
         let entries = chunk.entries.into_iter();
-        let entries = entries.map(|listed| fields.project(listed, &locations)).collect();
+        let project = |listed| fields.project(listed, &locations, &msg.time_format);
+        let mut entries: Vec<ListEntry> = entries.map(project).collect();
+        if missing {
+            self.mark_misplaced(bucket, &mut entries);
+        }
         let uuid = if msg.uuid.is_empty() { DEFAULT_UUID.to_owned() } else { msg.uuid };
         Ok(ListPage { uuid, continuation_token, entries, flags: 0 }.to_msgpack())
+    }
+
+    /// Marks objects that another target owns by the current map.
+    fn mark_misplaced(&self, bucket: &Bucket, entries: &mut [ListEntry]) {
+        let state = self.ctx.state();
+        for entry in entries.iter_mut().filter(|entry| entry.flags == ENTRY_CACHED) {
+            let found = owner(&state.smap, &bucket.object_uname(&entry.name));
+            if found.is_some_and(|owner| owner.daemon_id != self.ctx.snode.daemon_id) {
+                entry.flags |= ENTRY_WRONG_NODE;
+            }
+        }
     }
 
     /// Location texts by mountpath.
@@ -81,31 +101,6 @@ impl Target {
         let paths = mountpaths.available.into_iter().chain(mountpaths.draining);
         paths.map(|path| (path.clone(), self.location(&path))).collect()
     }
-}
-
-/// Lists as the store does, but for a prefix that does not end in `/` without recursion: there the
-/// directory of exactly that name is entered, while others of the level stay directories.
-fn list_level(store: &Store, bid: u64, query: &ListQuery<'_>) -> Result<ListChunk, StoreError> {
-    if !query.delimiter || query.prefix.is_empty() || query.prefix.ends_with('/') {
-        return store.list(bid, query);
-    }
-    let inside = format!("{}/", query.prefix);
-    // One more, because the entered directory itself is left out.
-    let level = store.list(bid, &ListQuery { limit: query.limit + 1, ..*query })?;
-    let content = store.list(bid, &ListQuery { prefix: &inside, ..*query })?;
-    Ok(merge_levels(level, content, &inside, query.limit))
-}
-
-fn merge_levels(level: ListChunk, content: ListChunk, entered: &str, limit: usize) -> ListChunk {
-    let mut more = level.more || content.more;
-    let mut entries = level.entries;
-    entries.retain(|entry| !(entry.is_dir && entry.name == entered));
-    entries.extend(content.entries);
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    entries.dedup_by(|a, b| a.name == b.name);
-    more |= entries.len() > limit;
-    entries.truncate(limit);
-    ListChunk { entries, more }
 }
 
 /// Location texts of the mountpaths.
@@ -153,15 +148,23 @@ impl Fields {
 
     /// Whether more than the size comes from the object's metadata.
     fn needs_metadata(self) -> bool {
-        self.checksum || self.atime || self.version || self.custom
+        self.checksum || self.atime || self.version || self.custom || self.copies
     }
 
-    fn project(self, listed: Listed, locations: &Locations) -> ListEntry {
-        let Listed { name, is_dir, meta, mountpath } = listed;
-        if is_dir {
-            return ListEntry { name, flags: ENTRY_IS_DIR, ..ListEntry::default() };
+    fn project(self, listed: Listed, locations: &Locations, time_format: &str) -> ListEntry {
+        let Listed { name, standing, meta, mountpath } = listed;
+        let flags = match standing {
+            Standing::Directory => {
+                return ListEntry { name, flags: ENTRY_IS_DIR, ..ListEntry::default() };
+            }
+            Standing::Main => ENTRY_CACHED,
+            Standing::Copy => ENTRY_CACHED | ENTRY_COPY,
+            Standing::CopyWithoutMain => ENTRY_CACHED | ENTRY_COPY_WITHOUT_MAIN,
+        };
+        let mut entry = ListEntry { name, flags, ..ListEntry::default() };
+        if meta.chunked {
+            entry.flags |= ENTRY_CHUNKED;
         }
-        let mut entry = ListEntry { name, flags: ENTRY_CACHED, ..ListEntry::default() };
         if self.size {
             entry.size = meta.size;
         }
@@ -169,7 +172,8 @@ impl Fields {
             entry.checksum = meta.checksum;
         }
         if self.atime && meta.atime_ns != 0 {
-            entry.atime = listing_date(meta.atime_ns);
+            let layout = if time_format.is_empty() { DEFAULT_LAYOUT } else { time_format };
+            entry.atime = format_time(layout, meta.atime_ns);
         }
         if self.version && meta.version != 0 {
             entry.version = meta.version.to_string();
@@ -178,7 +182,8 @@ impl Fields {
             entry.location = locations.get(&*mountpath).cloned().unwrap_or_default();
         }
         if self.copies {
-            entry.copies = 1;
+            let copies = u16::try_from(meta.copies.len()).unwrap_or(u16::MAX);
+            entry.copies = copies.saturating_add(1);
         }
         if self.custom && !meta.custom.is_empty() {
             entry.custom = custom_text(&meta.custom);
@@ -199,7 +204,7 @@ fn custom_text(custom: &BTreeMap<String, String>) -> String {
 mod tests {
     use std::path::Path;
 
-    use aistore_store::ObjectMeta;
+    use aistore_store::{BlobId, ObjectMeta, Place};
 
     use super::*;
 
@@ -218,7 +223,12 @@ mod tests {
             custom: custom.into(),
             ..ObjectMeta::default()
         };
-        Listed { name: "o".into(), is_dir: false, meta, mountpath: Path::new("/b").into() }
+        Listed {
+            name: "o".into(),
+            standing: Standing::Main,
+            meta,
+            mountpath: Path::new("/b").into(),
+        }
     }
 
     #[test]
@@ -229,14 +239,16 @@ mod tests {
         assert_eq!(fields("name,size,version", FLAG_NAME_SIZE), fields("", 0));
         let cached = fields("", FLAG_CACHED);
         assert!(cached.size && cached.checksum && cached.atime && !cached.version);
-        assert!(!fields("name,size,cached,location,copies", 0).needs_metadata());
+        assert!(!fields("name,size,cached,location", 0).needs_metadata());
+        assert!(fields("name,size,copies", 0).needs_metadata());
     }
 
     #[test]
     fn entries_are_projected() {
+        let place = Place { mountpath: 1, blob: BlobId(2) };
         let all = fields("name,size,checksum,atime,version,location,copies,custom", 0);
         let entry =
-            all.project(listed(), &HashMap::from([("/b".into(), "t[x]:mp[/b, sdb]".into())]));
+            all.project(listed(), &HashMap::from([("/b".into(), "t[x]:mp[/b, sdb]".into())]), "");
         assert_eq!(entry.size, 9);
         assert_eq!(entry.checksum, "abc");
         assert_eq!(entry.atime, "29 Feb 24 23:59 UTC");
@@ -244,7 +256,12 @@ mod tests {
         assert_eq!(entry.location, "t[x]:mp[/b, sdb]");
         assert_eq!(entry.custom, "[source:web md5:2 zz:1]");
         assert_eq!((entry.copies, entry.flags), (1, ENTRY_CACHED));
-        let bare = fields("name", 0).project(listed(), &HashMap::new());
+        let meta = ObjectMeta { chunked: true, copies: vec![place; 2], ..listed().meta };
+        let copy = Listed { standing: Standing::Copy, meta, ..listed() };
+        let entry = all.project(copy, &HashMap::new(), "2006-01-02");
+        assert_eq!((entry.atime.as_str(), entry.copies), ("2024-02-29", 3));
+        assert_eq!(entry.flags, ENTRY_CACHED | ENTRY_CHUNKED | ENTRY_COPY);
+        let bare = fields("name", 0).project(listed(), &HashMap::new(), "");
         assert_eq!(
             bare,
             ListEntry { name: "o".into(), flags: ENTRY_CACHED, ..ListEntry::default() }
@@ -252,31 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_without_slash_enters_the_directory_of_that_name() {
-        let chunk = |names: &[&str]| ListChunk {
-            entries: names
-                .iter()
-                .map(|name| Listed {
-                    name: (*name).into(),
-                    is_dir: name.ends_with('/'),
-                    ..listed()
-                })
-                .collect(),
-            more: false,
-        };
-        let (level, content) = (chunk(&["a.txt", "a/", "abc/"]), chunk(&["a/x", "a/y/"]));
-        let merged = merge_levels(level.clone(), content.clone(), "a/", 10);
-        let names: Vec<_> = merged.entries.iter().map(|e| e.name.as_str()).collect();
-        assert_eq!(names, ["a.txt", "a/x", "a/y/", "abc/"]);
-        assert!(!merged.more);
-        let cut = merge_levels(level, content, "a/", 2);
-        assert!(cut.more && cut.entries.len() == 2);
-    }
-
-    #[test]
     fn directories_have_nothing_but_their_flag() {
-        let dir = Listed { name: "d/".into(), is_dir: true, ..listed() };
-        let entry = fields("name,size", 0).project(dir, &HashMap::new());
+        let dir = Listed { name: "d/".into(), standing: Standing::Directory, ..listed() };
+        let entry = fields("name,size", 0).project(dir, &HashMap::new(), "");
         assert_eq!(
             entry,
             ListEntry { name: "d/".into(), flags: ENTRY_IS_DIR, ..ListEntry::default() }

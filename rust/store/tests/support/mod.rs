@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use aistore_core::checksum::{ChecksumType, checksum};
+use aistore_core::list::directory;
 use aistore_store::{ListQuery, ObjectMeta, PutOptions, Store, StoreConfig, StoreError};
 
 pub(crate) const BID: u64 = 1 << 63 | 5;
@@ -98,7 +99,7 @@ pub(crate) fn query<'a>(
     limit: usize,
     delimiter: bool,
 ) -> ListQuery<'a> {
-    ListQuery { prefix, after, limit, delimiter, meta: true }
+    ListQuery { prefix, after, limit, delimiter, meta: true, copies: false }
 }
 
 /// Lists everything in pages of `page`.
@@ -110,7 +111,7 @@ pub(crate) fn list(store: &Store, prefix: &str, delimiter: bool, page: usize) ->
         assert!(chunk.entries.len() <= page);
         for entry in chunk.entries {
             assert_eq!(
-                entry.is_dir,
+                entry.standing == aistore_store::Standing::Directory,
                 delimiter
                     && entry.name[prefix.len()..].ends_with('/')
                     && entry.meta == ObjectMeta::default()
@@ -132,10 +133,7 @@ pub(crate) fn expected_list<V>(
 ) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in model.keys().filter(|name| name.starts_with(prefix)) {
-        let folded = match name[prefix.len()..].find('/') {
-            Some(slash) if delimiter => &name[..=prefix.len() + slash],
-            _ => name,
-        };
+        let folded = directory(name, prefix).filter(|_| delimiter).unwrap_or(name);
         if names.last().is_none_or(|last| last != folded) {
             names.push(folded.to_owned());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use aistore_core::list::ListEntry;
+use super::{ENTRY_STATUS_MASK, ListEntry};
 
 /// Names asked for beyond the expected share, so that an uneven spread rarely needs a second round.
 const SLACK: usize = 64;
@@ -17,7 +17,7 @@ struct Lane {
 
 /// A page under construction.
 #[derive(Debug)]
-pub(crate) struct Merge {
+pub struct Merge {
     lanes: Vec<Lane>,
     page: Vec<ListEntry>,
     want: usize,
@@ -25,14 +25,14 @@ pub(crate) struct Merge {
 
 impl Merge {
     /// A page of up to `want` names after `after` (exclusive), out of `lanes` streams.
-    pub(crate) fn new(lanes: usize, want: usize, after: &str) -> Self {
+    pub fn new(lanes: usize, want: usize, after: &str) -> Self {
         let lane = || Lane { waiting: VecDeque::new(), next: Some(after.to_owned()) };
         let lanes = std::iter::repeat_with(lane).take(lanes).collect();
         Self { lanes, page: Vec::new(), want }
     }
 
     /// Lanes that must be fed before the page can grow, each with the token to fetch from.
-    pub(crate) fn hungry(&self) -> Vec<(usize, String)> {
+    pub fn hungry(&self) -> Vec<(usize, String)> {
         if self.page.len() >= self.want {
             return Vec::new();
         }
@@ -44,7 +44,7 @@ impl Merge {
     }
 
     /// How many names to ask of each hungry lane: its share of what is missing, and a little more.
-    pub(crate) fn ask(&self) -> usize {
+    pub fn ask(&self) -> usize {
         let missing = self.want.saturating_sub(self.page.len());
         let share = missing.div_ceil(self.lanes.len().max(1));
         let generous = share.saturating_add(share.saturating_mul(3) / 10).saturating_add(SLACK);
@@ -54,7 +54,7 @@ impl Merge {
     /// Takes what a lane delivered. `next` is where it goes on, empty at its end.
     ///
     /// Answers whether the lane made progress: one that neither delivers nor ends would be asked for ever.
-    pub(crate) fn feed(&mut self, lane: usize, entries: Vec<ListEntry>, next: &str) -> bool {
+    pub fn feed(&mut self, lane: usize, entries: Vec<ListEntry>, next: &str) -> bool {
         let Some(lane) = self.lanes.get_mut(lane) else { return false };
         let stuck = !next.is_empty() && lane.next.as_deref().is_some_and(|before| next <= before);
         lane.next = (!next.is_empty()).then(|| next.to_owned());
@@ -63,19 +63,27 @@ impl Merge {
     }
 
     /// Moves names into the page until it is full or a lane is hungry.
-    pub(crate) fn advance(&mut self) {
-        while self.page.len() < self.want && self.hungry().is_empty() {
+    ///
+    /// Entries of one name stay on one page, which may grow past its size for that: the token is a name.
+    pub fn advance(&mut self) {
+        while self.hungry().is_empty() {
             let heads = self.lanes.iter().enumerate();
             let heads = heads.filter_map(|(at, lane)| lane.waiting.front().map(|head| (head, at)));
-            let Some((_, at)) = heads.min_by(|a, b| (&a.0.name, a.1).cmp(&(&b.0.name, b.1))) else {
+            let order = |entry: &ListEntry| entry.flags & ENTRY_STATUS_MASK;
+            let least = heads.min_by(|(a, lane_a), (b, lane_b)| {
+                (&a.name, order(a), lane_a).cmp(&(&b.name, order(b), lane_b))
+            });
+            let Some((head, at)) = least else { return };
+            let same = self.page.last().is_some_and(|last| last.name == head.name);
+            if self.page.len() >= self.want && !same {
                 return;
-            };
+            }
             let Some(entry) = self.lanes.get_mut(at).and_then(|lane| lane.waiting.pop_front())
             else {
                 return;
             };
-            // Virtual directories live on several targets, misplaced objects may too.
-            if self.page.last().is_none_or(|last| last.name != entry.name) {
+            // Virtual directories live on several targets; of an object there is one, and its copies.
+            if !same || order(&entry) != 0 {
                 self.page.push(entry);
             }
         }
@@ -84,7 +92,7 @@ impl Merge {
     /// The page and the token of the next one, empty at the end of the listing.
     ///
     /// A full page always has a token: whether more follows is not known without asking.
-    pub(crate) fn finish(self) -> (Vec<ListEntry>, String) {
+    pub fn finish(self) -> (Vec<ListEntry>, String) {
         let full = self.page.len() >= self.want;
         let last = self.page.last().map(|entry| entry.name.clone());
         (self.page, last.filter(|_| full).unwrap_or_default())
@@ -154,6 +162,19 @@ mod tests {
             }
             prop_assert!(listed.iter().eq(model));
         }
+    }
+
+    #[test]
+    fn entries_of_one_name_stay_together_on_one_page() {
+        let entry =
+            |name: &str, flags| ListEntry { name: name.to_owned(), flags, ..ListEntry::default() };
+        let mut merge = Merge::new(2, 1, "");
+        assert!(merge.feed(0, vec![entry("a", 64 | 1), entry("c", 64)], ""));
+        assert!(merge.feed(1, vec![entry("a", 64), entry("a", 64 | 3), entry("b", 64)], ""));
+        merge.advance();
+        let (page, token) = merge.finish();
+        let flags: Vec<u16> = page.iter().map(|entry| entry.flags).collect();
+        assert_eq!((flags, token.as_str()), (vec![64, 65, 67], "a"));
     }
 
     #[test]
