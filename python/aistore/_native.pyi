@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, final
 from typing_extensions import Self
 
 __all__ = [
+    "ArrowListing",
     "BatchStream",
     "BucketEntry",
     "Client",
@@ -69,6 +70,15 @@ class Entries:
     def bind(self, factory: Callable[[str, int], object]) -> None:
         """Makes `BucketEntry.object` of entries made later be `factory(name, size)`, called on first access."""
     def __iter__(self) -> Iterator[BucketEntry]: ...
+
+@final
+class ArrowListing:
+    """A listing that hands itself over as an Arrow stream; each time it is asked, it lists anew."""
+
+    def __arrow_c_schema__(self) -> object:
+        """The columns, as an `arrow_schema` capsule."""
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The stream, as an `arrow_array_stream` capsule. A requested schema is not converted to."""
 
 class BucketEntry:
     """One name in a listing. Attributes as in `aistore.sdk.types.BucketEntry`; subclassable there."""
@@ -230,6 +240,16 @@ class Client:
         page_size: int = 0,
     ) -> Entries:
         """Everything, read from all targets in parallel, sorted by name."""
+    def list_arrow(
+        self,
+        bucket_uname: str,
+        prefix: str = "",
+        props: str = "",
+        flags: int = 0,
+        start_after: str = "",
+        batch_size: int = 16384,
+    ) -> ArrowListing:
+        """A listing as an Arrow stream; nothing is sent before it is read."""
     def batch(self, default_bucket_uname: str | None, request: str) -> BatchStream:
         """`request` is the JSON of the batch request. Entries are read from their owners at once and put in order."""
     def close(self) -> None: ...

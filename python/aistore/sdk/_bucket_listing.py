@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aistore.sdk.obj.object import Object
     from aistore.sdk.types import QueryParams
 
+_ARROW_BATCH_ROWS = 16_384
+
 
 class BucketListing(BucketIdentity):
     """The part of a bucket's interface that lists."""
@@ -124,6 +126,41 @@ class BucketListing(BucketIdentity):
                 )
             )
         return self._take(self._list_native(prefix, props, page_size, flags, start_after))
+
+    def list_objects_arrow(
+        self,
+        prefix: str = "",
+        props: str = const.PROPS_NAME_SIZE,
+        flags: Sequence[ListObjectFlag] | None = None,
+        start_after: str = "",
+        *,
+        batch_size: int = _ARROW_BATCH_ROWS,
+    ) -> _native.ArrowListing:
+        """Lists as an Arrow stream, sorted by name, for whatever takes one without a copy.
+
+        `pyarrow.table(...)`, `polars.DataFrame(...)`, `duckdb.table(...)` and others read it; each
+        of them lists anew, in batches, so that memory stays flat where the reader lets go of them.
+
+        Args:
+            prefix: Only names that start with it.
+            props: Columns, comma-separated, of: name, size, checksum, atime, version, custom,
+                location, copies, flags.
+            flags: Options.
+            start_after: Only names after this one.
+            batch_size: Most rows of a batch.
+
+        Raises:
+            ValueError: A property has no column, or `batch_size` is out of range.
+        """
+        self._check_start_after(start_after)
+        return self.client.native.list_arrow(
+            self._details.path,
+            prefix,
+            props,
+            ListObjectFlag.join_flags(flags),
+            start_after,
+            batch_size,
+        )
 
     def list_all_objects_iter(
         self, prefix: str = "", props: str = const.PROPS_NAME_SIZE, start_after: str = ""

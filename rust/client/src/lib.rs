@@ -28,6 +28,7 @@ pub use batch::{BatchItem, BatchStream, READ_AHEAD_BYTES, READ_AHEAD_MIN_BYTES};
 pub use client::Client;
 pub use config::{ClientConfig, DEFAULT_ATTEMPTS, DEFAULT_MAX_IDLE_PER_HOST, LONGEST_WAIT};
 pub use error::{BoxError, ClientError, MAX_ERROR_BODY_BYTES};
+pub use list::ListStream;
 pub use multipart::{Content, MAX_PARALLEL_PARTS, MAX_PARTS, PartOptions};
 pub use objects::ObjectStream;
 pub use parallel::{PARALLEL_PARTS, PART_BYTES};

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::arrow::ArrowListing;
 use crate::batch::BatchStream;
 use crate::crossing::{blocking, raise, wait};
 use crate::entries::Entries;
@@ -402,6 +403,28 @@ impl Client {
             limit: 0,
         };
         Ok(Entries::new(wait(py, client.list_all(&bucket, options))?))
+    }
+
+    #[pyo3(signature = (bucket_uname, prefix = "", props = "", flags = 0, start_after = "", batch_size = 16384))]
+    fn list_arrow(
+        &self,
+        py: Python<'_>,
+        bucket_uname: &str,
+        prefix: &str,
+        props: &str,
+        flags: u64,
+        start_after: &str,
+        batch_size: usize,
+    ) -> PyResult<ArrowListing> {
+        let bucket = parse_bucket(bucket_uname)?;
+        let options = ListOptions {
+            prefix: prefix.to_owned(),
+            props: props.to_owned(),
+            flags,
+            start_after: start_after.to_owned(),
+            ..ListOptions::default()
+        };
+        ArrowListing::new(self.open_inner(py)?, bucket, options, batch_size)
     }
 
     fn batch(

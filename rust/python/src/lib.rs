@@ -7,6 +7,7 @@
     reason = "the client's errors, turned into exceptions one call later"
 )]
 
+mod arrow;
 mod batch;
 mod client;
 mod crossing;
@@ -36,6 +37,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<response::Response>()?;
     module.add_class::<stream::ObjectStream>()?;
     module.add_class::<batch::BatchStream>()?;
+    module.add_class::<arrow::ArrowListing>()?;
     module.add_class::<entries::Entries>()?;
     module.add_class::<entries::BucketEntry>()?;
     let after_fork = wrap_pyfunction!(after_fork, module)?;

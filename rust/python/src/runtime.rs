@@ -80,12 +80,22 @@ impl<T> ForkBound<T> {
 
     /// The value, or an error when it is closed or was inherited over a fork.
     pub(crate) fn open(&mut self, what: &str) -> PyResult<&mut T> {
-        if self.generation != generation() {
-            let text =
-                format!("this {what} was opened before a fork; open a new one in this process");
-            return Err(PyRuntimeError::new_err(text));
-        }
+        self.require_own(what)?;
         self.value.as_mut().ok_or_else(|| PyValueError::new_err(format!("this {what} is closed")))
+    }
+
+    /// The value, to look at; errors as for [`ForkBound::open`].
+    pub(crate) fn shared(&self, what: &str) -> PyResult<&T> {
+        self.require_own(what)?;
+        self.value.as_ref().ok_or_else(|| PyValueError::new_err(format!("this {what} is closed")))
+    }
+
+    fn require_own(&self, what: &str) -> PyResult<()> {
+        if self.generation == generation() {
+            return Ok(());
+        }
+        let text = format!("this {what} was opened before a fork; open a new one in this process");
+        Err(PyRuntimeError::new_err(text))
     }
 
     /// Drops the value, if it is this process's.

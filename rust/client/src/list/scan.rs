@@ -1,29 +1,26 @@
-//! Listing: single pages through the gateway, or everything from all targets at once.
+//! Listing from all targets at once: one reading task per target, and a merge by name.
 
 use std::cmp::Ordering;
 
 use aistore_core::bucket::Bucket;
 use aistore_core::headers::SMAP_VERSION;
-use aistore_core::list::{FLAG_ARCH_DIR, FLAG_CACHED, ListEntry, ListMsg, ListPage, MAX_PAGE_SIZE};
-use aistore_core::wire::ActionMsg;
+use aistore_core::list::{ListEntry, ListMsg, ListPage};
 use http::Method;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::ACCEPT;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::buckets::bucket_call;
+use super::{MSGPACK, decode, first_message};
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::request::{Call, ListOptions, Reply};
+use crate::request::{Call, ListOptions};
 use crate::retry::{Budget, Repeat};
-use crate::routing::STALE_MAP_RETRIES;
 
 /// Pages that are fetched ahead of the merge, per target.
 const PAGES_AHEAD: usize = 2;
-const MSGPACK: &str = "application/msgpack";
 
 /// Why a target cannot be listed directly.
-enum ScanError {
+pub(super) enum ScanError {
     /// It does not know the request: a server of another make, or an older one.
     Unknown,
     /// Its map differs from ours.
@@ -32,94 +29,13 @@ enum ScanError {
 }
 
 impl Client {
-    /// One page of a listing through the gateway.
-    pub async fn list_page(
-        &self,
-        bucket: &Bucket,
-        message: &ListMsg,
-    ) -> Result<ListPage, ClientError> {
-        self.list_page_with(bucket, message, &[]).await
-    }
-
-    /// One page of a listing through the gateway, with further headers.
-    pub async fn list_page_with(
-        &self,
-        bucket: &Bucket,
-        message: &ListMsg,
-        headers: &[(String, String)],
-    ) -> Result<ListPage, ClientError> {
-        let value = serde_json::to_value(message)
-            .map_err(|e| ClientError::Invalid(format!("list message: {e}")))?;
-        let mut call = bucket_call(Method::GET, bucket)?
-            .header(ACCEPT.as_str(), MSGPACK)
-            .json(&ActionMsg::new("list", value))?;
-        call.headers.extend_from_slice(headers);
-        let reply = self.call(call).await?;
-        decode(&reply)
-    }
-
-    /// All names, byte-wise sorted, read from all targets in parallel.
-    ///
-    /// Directly from the targets where they offer it, else page by page through the gateway. The result
-    /// is held in memory: some 200 bytes per entry.
-    pub async fn list_all(
-        &self,
-        bucket: &Bucket,
-        options: ListOptions,
-    ) -> Result<Vec<ListEntry>, ClientError> {
-        // Members of archives are not in byte order, and remote buckets have their own listing.
-        let direct = options.flags & FLAG_ARCH_DIR == 0
-            && (!bucket.is_remote() || options.flags & FLAG_CACHED != 0);
-        for _ in 0..=STALE_MAP_RETRIES {
-            if !direct {
-                break;
-            }
-            match self.scan_all(bucket, &options).await {
-                Ok(entries) => return Ok(entries),
-                Err(ScanError::Failed(error)) => return Err(error),
-                Err(ScanError::Stale) => self.refresh_map().await,
-                Err(ScanError::Unknown) => break,
-            }
-        }
-        self.page_all(bucket, &options).await
-    }
-
-    async fn page_all(
+    /// Starts reading from all targets.
+    pub(super) async fn open_scan(
         &self,
         bucket: &Bucket,
         options: &ListOptions,
-    ) -> Result<Vec<ListEntry>, ClientError> {
-        let mut message = first_message(options);
-        let mut all = Vec::new();
-        loop {
-            let page = self.list_page(bucket, &message).await?;
-            all.extend(page.entries);
-            if options.limit > 0 && all.len() >= options.limit {
-                all.truncate(options.limit);
-                break;
-            }
-            if page.continuation_token.is_empty() {
-                break;
-            }
-            if page.continuation_token == message.continuation_token {
-                let message = "listing does not move on".to_owned();
-                return Err(ClientError::Protocol { url: self.endpoint().to_owned(), message });
-            }
-            message.uuid = page.uuid;
-            message.continuation_token = page.continuation_token;
-            message.start_after.clear();
-        }
-        all.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-        Ok(all)
-    }
-
-    async fn scan_all(
-        &self,
-        bucket: &Bucket,
-        options: &ListOptions,
-    ) -> Result<Vec<ListEntry>, ScanError> {
+    ) -> Result<Merge, ScanError> {
         let map = self.smap(false).await.map_err(ScanError::Failed)?;
-        // Aborts the fetchers when the merge ends early.
         let mut fetchers = JoinSet::new();
         let mut sources = Vec::new();
         for node in map.tmap.values() {
@@ -141,7 +57,11 @@ impl Client {
         if sources.is_empty() {
             return Err(ScanError::Failed(self.no_targets()));
         }
-        merge(sources, options.limit).await
+        for source in &mut sources {
+            source.advance().await?;
+        }
+        sources.retain(|source| source.head.is_some());
+        Ok(Merge { sources, last: None, _fetchers: fetchers })
     }
 
     async fn scan_target(
@@ -218,29 +138,6 @@ impl Client {
     }
 }
 
-fn first_message(options: &ListOptions) -> ListMsg {
-    ListMsg {
-        prefix: options.prefix.clone(),
-        props: options.props.clone(),
-        flags: options.flags,
-        start_after: options.start_after.clone(),
-        page_size: match options.page_size {
-            0 => MAX_PAGE_SIZE as u64,
-            n => n,
-        },
-        ..ListMsg::default()
-    }
-}
-
-fn decode(reply: &Reply) -> Result<ListPage, ClientError> {
-    if reply.header(CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with("application/json"))
-    {
-        return reply.json();
-    }
-    ListPage::from_msgpack(&reply.body)
-        .map_err(|e| ClientError::Protocol { url: reply.url.clone(), message: e.to_string() })
-}
-
 struct ScanPage {
     entries: Vec<ListEntry>,
     /// Without it a fetcher that died would look like the end of the listing.
@@ -277,31 +174,44 @@ impl Source {
 
 /// Merges sorted sources; of entries with the same name (virtual directories, copies in transit) the
 /// first stays.
-async fn merge(mut sources: Vec<Source>, limit: usize) -> Result<Vec<ListEntry>, ScanError> {
-    let mut all: Vec<ListEntry> = Vec::new();
-    for source in &mut sources {
-        source.advance().await?;
-    }
-    sources.retain(|source| source.head.is_some());
-    while limit == 0 || all.len() < limit {
-        // Few sources: looking at each costs less than keeping a heap.
-        let order = |a: &Source, b: &Source| match (&a.head, &b.head) {
-            (Some(a), Some(b)) => a.name.as_bytes().cmp(b.name.as_bytes()),
-            _ => Ordering::Equal,
-        };
-        let Some((at, _)) = sources.iter().enumerate().min_by(|(_, a), (_, b)| order(a, b)) else {
-            break;
-        };
-        let Some(source) = sources.get_mut(at) else { break };
-        if let Some(entry) = source.head.take()
-            && all.last().is_none_or(|last| last.name != entry.name)
-        {
-            all.push(entry);
+pub(super) struct Merge {
+    sources: Vec<Source>,
+    /// Last name given.
+    last: Option<String>,
+    /// Aborts the reading tasks when the merge ends early.
+    _fetchers: JoinSet<()>,
+}
+
+impl Merge {
+    /// Adds entries until there are `limit` of them or no more; what was added stays after an error.
+    pub(super) async fn fill(
+        &mut self,
+        all: &mut Vec<ListEntry>,
+        limit: usize,
+    ) -> Result<(), ScanError> {
+        let mut before = self.last.take();
+        while all.len() < limit {
+            // Few sources: looking at each costs less than keeping a heap.
+            let order = |a: &Source, b: &Source| match (&a.head, &b.head) {
+                (Some(a), Some(b)) => a.name.as_bytes().cmp(b.name.as_bytes()),
+                _ => Ordering::Equal,
+            };
+            let least = self.sources.iter().enumerate().min_by(|(_, a), (_, b)| order(a, b));
+            let Some((at, _)) = least else { break };
+            let Some(source) = self.sources.get_mut(at) else { break };
+            if let Some(entry) = source.head.take() {
+                let last = all.last().map(|last| &last.name).or(before.as_ref());
+                if last.is_none_or(|last| *last != entry.name) {
+                    all.push(entry);
+                    before = None;
+                }
+            }
+            source.advance().await?;
+            if source.head.is_none() {
+                self.sources.swap_remove(at);
+            }
         }
-        source.advance().await?;
-        if source.head.is_none() {
-            sources.swap_remove(at);
-        }
+        self.last = all.last().map(|last| last.name.clone()).or(before);
+        Ok(())
     }
-    Ok(all)
 }
