@@ -91,6 +91,8 @@ mod tests {
 
     use super::*;
 
+    const NS_PER_S: u64 = 1_000_000_000;
+
     #[test]
     fn dates_match_known_moments() {
         assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
