@@ -1,6 +1,7 @@
 //! What can be asked of the replicated state.
 
 use aistore_core::bucket::Bucket;
+use aistore_core::job::{JobOutcome, JobRecord};
 use aistore_core::smap::Snode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,4 +39,12 @@ pub enum Command {
     SetConfigPairs { pairs: Vec<(String, String)> },
     /// Returns configuration to its defaults.
     ResetConfig,
+    /// Starts a job, whose id must be new. Without targets it runs on all that accept data. A copy or
+    /// rename creates its destination in the same step. `ignore_conflicts` starts it whatever else runs.
+    StartJob { job: Box<JobRecord>, ignore_conflicts: bool },
+    /// Records how a target's share ended; the first word counts. A share that was given up aborts the
+    /// job everywhere. No-op for a job that is not known any more.
+    FinishJobOnTarget { id: String, target: String, outcome: Box<JobOutcome> },
+    /// Ends a job early. No-op for one that is over or not known.
+    AbortJob { id: String, reason: String, now_ns: u64 },
 }

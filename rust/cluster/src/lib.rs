@@ -14,6 +14,7 @@ mod consensus;
 mod durable;
 mod error;
 mod heartbeats;
+mod jobs;
 mod log_store;
 #[cfg(test)]
 mod log_store_test;
@@ -24,6 +25,9 @@ mod replica;
 mod state;
 mod steward;
 mod transition;
+mod transition_jobs;
+#[cfg(test)]
+mod transition_jobs_test;
 #[cfg(test)]
 mod transition_test;
 mod utc;
@@ -32,6 +36,7 @@ pub use command::Command;
 pub use consensus::{Consensus, MAX_VOTERS, Tuning};
 pub use error::{ClusterError, SubmitError};
 pub use heartbeats::Heartbeats;
+pub use jobs::Jobs;
 pub use network::{MAX_RPC_BYTES, RaftTransport};
 pub use replica::Replica;
 pub use state::{Bmd, ClusterState};

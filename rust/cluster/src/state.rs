@@ -10,6 +10,8 @@ use aistore_core::smap::Smap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::jobs::Jobs;
+
 /// Everything that the gateways agree on, at one point of the log.
 ///
 /// Cloning is cheap for buckets (shared entries) and linear in the number of nodes.
@@ -24,6 +26,9 @@ pub struct ClusterState {
     pub bmd: Bmd,
     /// Cluster-wide configuration.
     pub config: ClusterConfig,
+    /// Jobs that run, and those that ended lately. Absent in states of before there were jobs.
+    #[serde(default)]
+    pub jobs: Jobs,
 }
 
 impl ClusterState {

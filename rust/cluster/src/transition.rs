@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::command::Command;
 use crate::state::{Bmd, ClusterState};
+use crate::transition_jobs as jobs;
 
 /// Marks ids of buckets whose home is the cluster.
 const NATIVE_BUCKET_BIT: u64 = 1 << 63;
@@ -67,6 +68,13 @@ pub(crate) fn transition(
         Command::SetConfig { patch } => change_config(config, |old| old.patched(patch))?,
         Command::SetConfigPairs { pairs } => change_config(config, |old| old.with_pairs(pairs))?,
         Command::ResetConfig => change_config(config, |old| Ok(old.reset()))?,
+        Command::StartJob { job, ignore_conflicts } => {
+            jobs::start(&mut next, job, *ignore_conflicts, index)?
+        }
+        Command::FinishJobOnTarget { id, target, outcome } => {
+            jobs::finish(&mut next, id, target, outcome)
+        }
+        Command::AbortJob { id, reason, now_ns } => jobs::abort(&mut next, id, reason, *now_ns),
     };
     if !changed {
         return Ok(None);
@@ -220,7 +228,7 @@ fn unknown_node(id: &str) -> ApiError {
 
 /// The log position is unique for ever, so a bucket made anew under an old name has another id and
 /// leftovers of the old one can never be taken for its objects.
-fn bucket_id(bucket: &Bucket, index: u64) -> u64 {
+pub(crate) fn bucket_id(bucket: &Bucket, index: u64) -> u64 {
     if bucket.provider == Provider::Ais { NATIVE_BUCKET_BIT | index } else { index }
 }
 

@@ -14,6 +14,7 @@ pub mod etag;
 pub mod frames;
 pub mod headers;
 pub mod http_date;
+pub mod job;
 pub mod list;
 pub mod moss;
 mod patch;

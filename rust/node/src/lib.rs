@@ -17,6 +17,7 @@ mod gateway;
 mod health;
 pub mod http;
 pub mod intra;
+mod jobs;
 pub mod metrics;
 mod node;
 mod process;

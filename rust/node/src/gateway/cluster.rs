@@ -3,7 +3,7 @@
 use aistore_cluster::Command;
 use aistore_core::error::ApiError;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Gateway;
 use crate::daemon::{no_log, unknown_what};
@@ -11,9 +11,7 @@ use crate::http::{Reply, Req, path, reply};
 use crate::metrics::Metrics;
 
 /// Changes that this version knows of but does not carry out.
-const LATER: [&str; 16] = [
-    "start",
-    "stop",
+const LATER: [&str; 14] = [
     "start-maintenance",
     "stop-maintenance",
     "decommission-node",
@@ -82,33 +80,15 @@ impl Gateway {
                 let hosts: Vec<&str> = hosts.map(|net| net.node_ip_addr.as_str()).collect();
                 reply::text(hosts.join(","))
             }
-            // There are no jobs yet, so none is found.
-            "status" | "qryxstats" => return Err(self.no_such_job(req).await?),
-            "status_all" => req.json(&Value::Null),
-            // Nor are there cloud backends.
-            "running_all" | "backends" => req.json(&json!([])),
+            "status" => return self.job_status(req).await,
+            "status_all" => return self.job_status_all(req).await,
+            "running_all" => return self.jobs_running(req).await,
+            "qryxstats" => return self.job_snaps(req).await,
+            // There are no cloud backends.
+            "backends" => req.json(&json!([])),
             "log" => return Err(no_log(&self.ctx.display())),
             other => return Err(unknown_what(other)),
         })
-    }
-
-    async fn no_such_job(&self, req: &mut Req) -> Result<ApiError, ApiError> {
-        let body = req.read_body(crate::http::request::MAX_ACTION_BYTES).await?;
-        let query: Value = if body.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&body).map_err(|err| {
-                ApiError::bad_request(format!("malformed job query in the body: {err}"))
-            })?
-        };
-        // Clients disagree on the case of keys.
-        let field = |name: &str| {
-            let fields = query.as_object()?.iter();
-            let found = fields.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.filter_map(|(_, value)| value.as_str()).find(|text| !text.is_empty())
-        };
-        let (id, kind) = (field("id").unwrap_or("-"), field("kind").unwrap_or("any"));
-        Ok(ApiError::not_found(format!("job \"{id}\" of kind \"{kind}\" does not exist")))
     }
 
     async fn change_cluster(&self, req: &mut Req) -> Result<Reply, ApiError> {
@@ -133,6 +113,8 @@ impl Gateway {
             None => {
                 let action = req.read_action().await?.unwrap_or_default();
                 match action.action.as_str() {
+                    "start" => return self.start_by_kind(action.value).await,
+                    "stop" => return self.stop_jobs(action.value).await,
                     "set-config" => Command::SetConfig { patch: action.value },
                     "reset-config" => Command::ResetConfig,
                     other => return Err(unsupported(other)),

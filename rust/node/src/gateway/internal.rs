@@ -38,6 +38,7 @@ impl Gateway {
                 self.heartbeats.forget(&leave.id);
                 Ok(reply::json(&*state))
             }
+            (&Method::POST, ["jobs", "finish"]) => self.finish_job(req).await,
             (&Method::POST, ["raft", kind]) => {
                 let body = req.read_body(MAX_RPC_BYTES).await?;
                 let answered = self.consensus.handle_rpc(kind, &body).await;

@@ -5,6 +5,7 @@ mod cluster;
 mod fanout;
 mod followers;
 mod internal;
+mod jobs;
 mod list;
 mod moss;
 mod objects;
@@ -42,6 +43,8 @@ impl Gateway {
     pub(crate) fn new(ctx: Arc<NodeContext>, consensus: Arc<Consensus>) -> Self {
         let heartbeats = Arc::new(Heartbeats::default());
         ctx.tasks.spawn_until_stop(vigil::watch(ctx.clone(), heartbeats.clone()));
+        let wardens = jobs::watch(ctx.clone(), consensus.clone(), heartbeats.clone());
+        ctx.tasks.spawn_until_stop(wardens);
         let (followers, limits) = (Arc::default(), rate::Limits::default());
         Self { ctx, consensus, followers, heartbeats, limits }
     }

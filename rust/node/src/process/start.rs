@@ -23,6 +23,7 @@ use crate::context::{NodeContext, Upstream};
 use crate::follow;
 use crate::gateway::Gateway;
 use crate::intra::Intra;
+use crate::jobs;
 use crate::metrics::Metrics;
 use crate::node::{Node, RoleHandler, TargetParts};
 use crate::server;
@@ -161,12 +162,13 @@ impl Process {
         let store: Arc<Store> = store.await??;
         self.store = Some(store.clone());
         let target = Target::new(ctx.clone(), store.clone()).await;
-        node.set_target(TargetParts { target, store: store.clone() });
+        node.set_target(TargetParts { target: target.clone(), store: store.clone() });
         if let Some(upstream) = &ctx.upstream {
             follow::join(&ctx, upstream).await?;
         }
         self.tasks.spawn_until_stop(follow::follow(ctx.clone()));
         self.tasks.spawn_until_stop(follow::reap(ctx.clone(), store));
+        self.tasks.spawn_until_stop(jobs::follow(target));
         ctx.ready.store(true, Ordering::Release);
         tracing::info!(node = snode.display(), url = snode.url(), "target serves");
         Ok(snode)

@@ -8,7 +8,7 @@ mod buffers;
 mod byteranges;
 mod conditions;
 mod delete;
-mod failure;
+pub(crate) mod failure;
 mod frames;
 mod get;
 mod head;
@@ -39,12 +39,15 @@ use crate::context::NodeContext;
 use crate::http::drain::discard;
 use crate::http::reply::{self, ErrorContext};
 use crate::http::{Reply, Req, path};
+use crate::jobs::Registry;
 use objects::Objects;
 
 /// A storage node's request handlers.
 pub struct Target {
-    ctx: Arc<NodeContext>,
-    objects: Arc<Objects>,
+    pub(crate) ctx: Arc<NodeContext>,
+    pub(crate) objects: Arc<Objects>,
+    /// Shares of jobs.
+    pub(crate) jobs: Registry,
     /// Admission of batches.
     batches: Arc<Semaphore>,
     /// Admission of requests for frames.
@@ -67,6 +70,7 @@ impl Target {
         Arc::new(Self {
             ctx,
             objects,
+            jobs: Registry::default(),
             batches: Arc::new(Semaphore::new(moss::MAX_PENDING)),
             frame_requests: Arc::new(Semaphore::new(frames::MAX_PENDING)),
             disks: OnceLock::new(),
@@ -78,7 +82,7 @@ impl Target {
     /// # Errors
     ///
     /// As the protocol has them for each verb; 400 for an unknown path.
-    pub async fn handle(self: &Arc<Self>, req: Req) -> Result<Reply, ApiError> {
+    pub async fn handle(self: &Arc<Self>, mut req: Req) -> Result<Reply, ApiError> {
         let path = path::decode(&req.raw_path)?;
         // Leading slashes do not count; all that follows the bucket is the object's name, `//` included.
         let mut parts = path.trim_start_matches('/').splitn(4, '/');
@@ -93,6 +97,7 @@ impl Target {
                 Method::POST => self.frames(req).await,
                 _ => Ok(reply::method_not_allowed("POST")),
             },
+            ("v1", "jobs", "", "") => self.job_snaps(&mut req).await,
             ("v1", "ml", "moss", rest) => match req.method {
                 Method::GET => self.moss(req, rest).await,
                 _ => Ok(reply::method_not_allowed("GET")),

@@ -35,7 +35,7 @@ impl Found {
 impl Target {
     /// The state to answer `req` under: caught up when the request comes from a node or client that
     /// knows a newer one.
-    pub(super) async fn state_for(&self, req: &Req) -> Arc<ClusterState> {
+    pub(crate) async fn state_for(&self, req: &Req) -> Arc<ClusterState> {
         let state = self.ctx.state();
         let wanted: Option<u64> = req.query.get("sv").and_then(|text| text.parse().ok());
         if let Some(wanted) = wanted.filter(|wanted| *wanted > state.version) {
