@@ -14,7 +14,7 @@ WHEELS := target/wheels
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 PYTHON_SOURCES := $(shell find python/aistore -name '*.py' -o -name '*.pyi' -o -name py.typed)
 
-.PHONY: help setup setup-tests demo test test-rust test-python lint fmt bench notebooks clean
+.PHONY: help setup setup-tests demo test test-rust test-python fuzz lint fmt bench notebooks clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ test-python: setup-tests ## Python tests, against real clusters.
 	$(PY) -m pytest python/tests
 
 test: test-rust test-python ## Set up everything and pass all tests.
+
+fuzz: ## Feed every parser of outside bytes with garbage, FUZZ_SECONDS (60) each.
+	fuzz/run
 
 lint: setup ## All checks that write nothing.
 	cargo fmt --all --check

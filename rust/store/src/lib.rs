@@ -43,6 +43,8 @@ mod config;
 mod descriptors;
 mod error;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod identity;
 mod ids;
 mod index;

@@ -112,7 +112,7 @@ fn parse(trailer: &[u8]) -> Result<Description, &'static str> {
     decode(body).ok_or("the trailer cannot be decoded")
 }
 
-fn decode(body: &[u8]) -> Option<Description> {
+pub(crate) fn decode(body: &[u8]) -> Option<Description> {
     let mut input = Input(body);
     let version = input.byte()?;
     let role = decode_role(&mut input, version)?;

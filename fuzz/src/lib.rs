@@ -1,0 +1,25 @@
+//! What each fuzz target does with its input. The binaries only connect these to libFuzzer, so that a plain
+//! build of this crate checks them too. A function panics when its parser broke a promise.
+
+mod actions;
+mod archives;
+mod cluster_map;
+mod listing;
+mod names;
+mod query;
+mod range;
+mod stored;
+
+pub use actions::actions;
+pub use archives::archives;
+pub use cluster_map::cluster_map;
+pub use listing::listing;
+pub use names::names;
+pub use query::query;
+pub use range::range;
+pub use stored::stored;
+
+/// The input as text, or nothing to do.
+fn text(data: &[u8]) -> Option<&str> {
+    std::str::from_utf8(data).ok()
+}

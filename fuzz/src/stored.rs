@@ -1,0 +1,9 @@
+//! Bytes on disk: index keys and values, blob trailers.
+
+use aistore_store::fuzzing;
+
+/// Damage is refused, never a panic; what is accepted comes back the same.
+pub fn stored(data: &[u8]) {
+    fuzzing::index(data);
+    fuzzing::trailer(data);
+}
