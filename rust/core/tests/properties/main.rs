@@ -1,0 +1,5 @@
+//! Properties that hold for any input, through the public interface.
+
+mod checksums;
+mod names;
+mod patches;
