@@ -151,10 +151,8 @@ impl Shared {
         let mut copies = Copies::default();
         for copy in &old.1.copies {
             let Some(mountpath) = self.by_digest(copy.mountpath) else { continue };
-            let Some(meta) = mountpath.lookup(old_key)?.filter(|meta| meta.blob == copy.blob)
-            else {
-                continue;
-            };
+            let entry = mountpath.entry(old_key)?.map(|(_, meta)| meta);
+            let Some(meta) = entry.filter(|meta| meta.blob == copy.blob) else { continue };
             if copy.mountpath == main.mountpath {
                 // The main description takes its place there.
                 if old_key != key {

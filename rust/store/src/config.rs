@@ -8,6 +8,7 @@ use aistore_core::checksum::ChecksumType;
 
 use crate::error::StoreError;
 use crate::meta::ObjectMeta;
+use crate::mountpaths::Leave;
 
 /// Default of [`StoreConfig::index_cache_bytes`].
 pub const DEFAULT_INDEX_CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -18,6 +19,10 @@ pub struct StoreConfig {
     /// Directories that hold the objects, at least one; created when absent. Their order does not matter:
     /// an object's place follows from the identity that each directory got when it was first used.
     pub mountpaths: Vec<PathBuf>,
+    /// Directories that are being emptied, and what becomes of them then.
+    pub draining: Vec<(PathBuf, Leave)>,
+    /// Directories that are known but not used.
+    pub disabled: Vec<PathBuf>,
     /// Memory for cached blocks of the index, in bytes, all mountpaths together. Default 16 MiB.
     pub index_cache_bytes: u64,
 }
@@ -25,7 +30,12 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// Configuration over `mountpaths` with every default.
     pub fn new(mountpaths: Vec<PathBuf>) -> Self {
-        Self { mountpaths, index_cache_bytes: DEFAULT_INDEX_CACHE_BYTES }
+        Self {
+            mountpaths,
+            draining: Vec::new(),
+            disabled: Vec::new(),
+            index_cache_bytes: DEFAULT_INDEX_CACHE_BYTES,
+        }
     }
 }
 

@@ -46,6 +46,12 @@ pub enum StoreError {
     /// There is no such append session: it was flushed or abandoned, or never begun.
     #[error("append session \"{id}\" does not exist: append again with an empty handle")]
     UnknownAppend { id: String },
+    /// No such mountpath is attached, nor disabled.
+    #[error("mountpath {} is not known here", path.display())]
+    UnknownMountpath { path: PathBuf },
+    /// The caller ended the work early.
+    #[error("the work was cancelled")]
+    Cancelled,
     /// The store was closed.
     #[error("the object store is closed")]
     Closed,

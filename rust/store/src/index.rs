@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 
 use crate::error::StoreError;
 
@@ -112,7 +112,9 @@ impl Index {
         bounds: (Bound<&[u8]>, Bound<&[u8]>),
     ) -> impl Iterator<Item = Result<Entry, StoreError>> + Send + use<> {
         let path = self.path.clone();
-        let entries = self.objects.range::<&[u8], _>(bounds);
+        // A range without a snapshot sees, and misses, what changes while it is read.
+        let snapshot = self.database.snapshot();
+        let entries = snapshot.range::<&[u8], _>(&self.objects, bounds);
         entries.map(move |guard| guard.into_inner().map_err(|error| index_error(&path, &error)))
     }
 

@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::index::Entry;
 use crate::meta::{ObjectMeta, Role};
 use crate::mountpath::SharedMountpath;
+use crate::shared::Shared;
 
 /// What to list.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +74,7 @@ const RESERVE_ENTRIES: usize = 1024;
 const STEPS_BEFORE_SEEK: usize = 16;
 
 pub(crate) fn list(
-    mountpaths: &[SharedMountpath],
+    shared: &Shared,
     bid: u64,
     query: &ListQuery<'_>,
 ) -> Result<ListChunk, StoreError> {
@@ -84,7 +85,7 @@ pub(crate) fn list(
     } else {
         Bound::Excluded(after)
     };
-    let mut merge = Merge::new(mountpaths, &from, successor(&prefix))?;
+    let mut merge = Merge::new(shared, &from, successor(&prefix))?;
     let mut chunk = ListChunk::default();
     chunk.entries.reserve(query.limit.min(RESERVE_ENTRIES));
     while let Some(source) = merge.least() {
@@ -123,13 +124,13 @@ pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 type Scan = Box<dyn Iterator<Item = Result<Entry, StoreError>> + Send>;
 
 /// One mountpath's scan and its next entry.
-struct Source<'m> {
-    mountpath: &'m SharedMountpath,
+struct Source {
+    mountpath: SharedMountpath,
     scan: Scan,
     head: Option<Entry>,
 }
 
-impl Source<'_> {
+impl Source {
     fn advance(&mut self) -> Result<(), StoreError> {
         self.head = self.scan.next().transpose()?;
         Ok(())
@@ -148,25 +149,47 @@ impl Source<'_> {
 }
 
 /// Merge of the scans. Mountpaths are few, so the least head is found by looking at each.
-struct Merge<'m> {
-    sources: Vec<Source<'m>>,
+struct Merge<'s> {
+    shared: &'s Shared,
+    sources: Vec<Source>,
+    scattered: bool,
     end: Option<Vec<u8>>,
 }
 
-impl<'m> Merge<'m> {
+impl<'s> Merge<'s> {
     fn new(
-        mountpaths: &'m [SharedMountpath],
+        shared: &'s Shared,
         from: &Bound<Vec<u8>>,
         end: Option<Vec<u8>>,
     ) -> Result<Self, StoreError> {
-        let mut sources = Vec::with_capacity(mountpaths.len());
-        for mountpath in mountpaths {
-            let scan = scan(mountpath, from, end.as_ref());
-            let mut source = Source { mountpath, scan, head: None };
-            source.advance()?;
-            sources.push(source);
+        let mut merge = Self { shared, sources: Vec::new(), scattered: false, end };
+        merge.start(from)?;
+        Ok(merge)
+    }
+
+    /// Starts all scans so that together they see each object, even one that is moved at this moment.
+    fn start(&mut self, from: &Bound<Vec<u8>>) -> Result<(), StoreError> {
+        loop {
+            let set = self.shared.set();
+            // A move goes from one mountpath to another while it holds the gate shared.
+            let gate = set.scattered.then(|| self.shared.gate.write());
+            let scans = set.members().iter().map(|one| scan(one, from, self.end.as_ref()));
+            let scans: Vec<Scan> = scans.collect();
+            drop(gate);
+            // Moves under a newer set may have happened before the scans began.
+            if !Arc::ptr_eq(&set, &self.shared.set()) {
+                continue;
+            }
+            self.sources.clear();
+            self.scattered = set.scattered;
+            for (mountpath, scan) in set.members().iter().zip(scans) {
+                let mountpath = Arc::clone(mountpath);
+                let mut source = Source { mountpath, scan, head: None };
+                source.advance()?;
+                self.sources.push(source);
+            }
+            return Ok(());
         }
-        Ok(Self { sources, end })
     }
 
     /// The first source with the least name.
@@ -218,7 +241,8 @@ impl<'m> Merge<'m> {
                 Role::Object if main.as_ref().is_none_or(|m| m.meta.blob < listed.meta.blob) => {
                     main = Some(listed);
                 }
-                Role::Copy { .. } if query.copies => {
+                // Without `copies` only where the object may be lost with its mountpath.
+                Role::Copy { .. } if query.copies || self.scattered => {
                     listed.standing = Standing::Copy;
                     copies.push(listed);
                 }
@@ -227,6 +251,11 @@ impl<'m> Merge<'m> {
             source.advance()?;
         }
         let alone = main.is_none();
+        if !query.copies {
+            let newest = copies.into_iter().max_by_key(|copy| copy.meta.blob);
+            out.extend(main.or(newest).map(|one| Listed { name, standing: Standing::Main, ..one }));
+            return Ok(());
+        }
         let at = out.len();
         for mut copy in copies {
             copy.name.clone_from(&name);
@@ -244,6 +273,11 @@ impl<'m> Merge<'m> {
     /// Moves every source past the keys that start with `prefix`.
     fn skip_prefix(&mut self, prefix: &[u8]) -> Result<(), StoreError> {
         let next = successor(prefix);
+        if self.scattered
+            && let Some(next) = next
+        {
+            return self.start(&Bound::Included(next));
+        }
         for source in &mut self.sources {
             let mut steps = 0;
             while source.head.as_ref().is_some_and(|(key, _)| key.starts_with(prefix)) {
@@ -251,7 +285,7 @@ impl<'m> Merge<'m> {
                     steps += 1;
                 } else if let Some(next) = &next {
                     let from = Bound::Included(next.clone());
-                    source.scan = scan(source.mountpath, &from, self.end.as_ref());
+                    source.scan = scan(&source.mountpath, &from, self.end.as_ref());
                 }
                 source.advance()?;
             }

@@ -17,7 +17,7 @@ use crate::files::Files;
 use crate::identity::{Format, RunState};
 use crate::ids::{BlobIds, CEILING_STEP, now_ns};
 use crate::index::{Change, Index, OpenFailure};
-use crate::meta::{BlobId, ObjectMeta};
+use crate::meta::{BlobId, ObjectMeta, Role};
 use crate::rebuild;
 use crate::space::Space;
 
@@ -31,6 +31,10 @@ pub(crate) struct Mountpath {
     pub(crate) descriptors: Descriptors,
     pub(crate) space: Space,
     pub(crate) digest: u64,
+    /// Identity, as written in its marker.
+    pub(crate) uuid: String,
+    /// Whether the last run over it did not end in order.
+    pub(crate) interrupted: bool,
     /// Greatest id that an earlier run may have given out.
     pub(crate) first_of_run: BlobId,
     committer: Committer,
@@ -122,6 +126,8 @@ impl Mountpath {
             index,
             descriptors: Descriptors::new(descriptors),
             digest: placement::digest(&format.uuid),
+            uuid: format.uuid,
+            interrupted: !clean,
             first_of_run: BlobId(last),
             committer: Committer::default(),
             ids: BlobIds::new(BlobId(last), run.id_ceiling),
@@ -139,13 +145,36 @@ impl Mountpath {
         self.files.mountpath()
     }
 
-    /// Metadata of the object under `key`.
+    /// Metadata of the object under `key`; `None` when there is none, or only a copy.
     pub(crate) fn lookup(&self, key: &[u8]) -> Result<Option<ObjectMeta>, StoreError> {
+        let entry = self.entry(key)?;
+        Ok(entry.filter(|(role, _)| *role == Role::Object).map(|(_, meta)| meta))
+    }
+
+    /// The entry under `key`, whatever its role.
+    pub(crate) fn entry(&self, key: &[u8]) -> Result<Option<(Role, ObjectMeta)>, StoreError> {
         let Some(value) = self.index.get(key)? else { return Ok(None) };
-        match codec::decode_value(&value) {
-            Some(meta) => Ok(Some(meta)),
+        match codec::decode_entry(&value) {
+            Some(entry) => Ok(Some(entry)),
             None => Err(self.damaged_entry()),
         }
+    }
+
+    /// Leaves it to the next start to look for blobs that nothing refers to.
+    pub(crate) fn leave_unswept(&self) {
+        self.unswept.store(true, Ordering::Relaxed);
+    }
+
+    /// Records which mountpaths belong together, and whether objects lie where they belong.
+    pub(crate) fn note_peers(
+        &self,
+        peers: &BTreeSet<String>,
+        scattered: bool,
+    ) -> Result<(), StoreError> {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        run.peers.clone_from(peers);
+        run.scattered = scattered;
+        run.write(&self.files)
     }
 
     pub(crate) fn damaged_entry(&self) -> StoreError {

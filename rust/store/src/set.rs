@@ -4,6 +4,7 @@
 //! set that was swapped out meanwhile sees what was true when it began, and looks again where that could
 //! make it miss an object (see [`Shared::locate`](crate::shared::Shared::locate)).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aistore_core::placement;
@@ -54,13 +55,17 @@ impl MountpathSet {
         self.members.get(self.digests.len()..).unwrap_or_default()
     }
 
+    /// Identities of all members.
+    pub(crate) fn uuids(&self) -> BTreeSet<String> {
+        self.members.iter().map(|mountpath| mountpath.uuid.clone()).collect()
+    }
+
     /// The mountpath that an object belongs on.
     #[expect(clippy::indexing_slicing, reason = "a set has an available mountpath")]
     pub(crate) fn own(&self, uname: &str) -> &SharedMountpath {
         &self.members[placement::pick(&self.digests, uname).unwrap_or(0)]
     }
 
-    #[allow(dead_code, reason = "for mirror copies")]
     /// The `count` mountpaths that an object with as many copies belongs on, its own first; fewer when
     /// there are fewer.
     pub(crate) fn ranked(&self, uname: &str, count: usize) -> Vec<SharedMountpath> {

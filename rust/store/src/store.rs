@@ -16,6 +16,7 @@ use crate::list::{self, ListChunk, ListQuery, successor};
 use crate::manifests;
 use crate::meta::{MAX_NAME_BYTES, ObjectMeta};
 use crate::mountpath::{Claimed, Mountpath};
+use crate::mountpaths::{self, Admin};
 use crate::payload::{Opened, Payload};
 use crate::reader::ObjectReader;
 use crate::set::MountpathSet;
@@ -36,6 +37,7 @@ const DESCRIPTORS: usize = 256;
 #[derive(Debug)]
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) admin: Mutex<Admin>,
     cancel: Arc<AtomicBool>,
     sweepers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -50,17 +52,18 @@ impl Store {
     ///
     /// [`StoreError::Locked`] when another process has a mountpath open, [`StoreError::Format`] for one
     /// of another version, [`StoreError::ReadOnly`], [`StoreError::NoSpace`], [`StoreError::Io`].
-    #[expect(clippy::needless_pass_by_value, reason = "the configuration belongs to the store")]
     pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
         let count = config.mountpaths.len();
         if count == 0 {
             let reason = "an object store needs at least one mountpath".to_owned();
             return Err(StoreError::Invalid(reason));
         }
-        let claimed = config.mountpaths.iter().map(|path| Claimed::open(path));
+        let all = config.mountpaths.iter().chain(config.draining.iter().map(|(path, _)| path));
+        let claimed = all.map(|path| Claimed::open(path));
         let claimed = claimed.collect::<Result<Vec<_>, _>>()?;
         let peers: BTreeSet<String> = claimed.iter().map(|one| one.format.uuid.clone()).collect();
-        let scattered = claimed.iter().any(|one| one.scattered(&peers));
+        let scattered =
+            !config.draining.is_empty() || claimed.iter().any(|one| one.scattered(&peers));
         if scattered {
             tracing::warn!("the set of mountpaths changed: objects are looked up on all of them");
         }
@@ -78,13 +81,15 @@ impl Store {
             let panicked = |_| StoreError::Invalid("opening a mountpath panicked".to_owned());
             mountpaths.push(Arc::new(one.map_err(panicked)??));
         }
-        let set = MountpathSet::new(mountpaths, Vec::new(), scattered)?;
+        let draining = mountpaths.split_off(count);
+        let set = MountpathSet::new(mountpaths, draining, scattered)?;
         intents::roll_forward(&set)?;
         manifests::settle(&set)?;
         let cancel = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared::new(set));
         let sweepers = Mutex::new(sweep::start(&shared, &cancel)?);
-        Ok(Self { shared, cancel, sweepers })
+        let admin = mountpaths::admin(config.disabled, config.draining, (cache, descriptors));
+        Ok(Self { shared, admin, cancel, sweepers })
     }
 
     /// Starts a put of object `name` of bucket `bid`. `uname` is the object's name in the cluster, from
@@ -188,7 +193,7 @@ impl Store {
 
     /// Lists part of a bucket in byte-wise order of the names, over all mountpaths.
     pub fn list(&self, bid: u64, query: &ListQuery<'_>) -> Result<ListChunk, StoreError> {
-        list::list(self.shared.set().members(), bid, query)
+        list::list(&self.shared, bid, query)
     }
 
     /// Removes every object of a bucket; returns how many there were. Objects put meanwhile may stay.

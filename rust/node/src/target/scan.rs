@@ -98,7 +98,10 @@ impl Target {
     /// Location texts by mountpath.
     fn locations(&self) -> Locations {
         let mountpaths = self.objects.store.mountpaths();
-        let paths = mountpaths.available.into_iter().chain(mountpaths.draining);
+        let paths = mountpaths
+            .available
+            .into_iter()
+            .chain(mountpaths.draining.into_iter().map(|(path, _)| path));
         paths.map(|path| (path.clone(), self.location(&path))).collect()
     }
 }
