@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from support import Answer, Wire
 
-from aistore.sdk import Bucket
+from aistore.sdk import Bucket, Client
 
 TEN = b"0123456789"
 
@@ -281,7 +284,7 @@ def test_a_target_takes_changes_from_gateways_only(wire: Wire, name: str) -> Non
     target = "/".join(location.split("/")[:3])
     assert wire.send("GET", f"/v1/objects/{name}/o", base=target).body == TEN
     assert wire.send("HEAD", f"/v1/objects/{name}/o", base=target).status == 200
-    for method in ("PUT", "DELETE"):
+    for method in ("PUT", "DELETE", "POST", "PATCH"):
         sent: dict[str, Any] = {"body": b"x"} if method == "PUT" else {}
         if method in {"POST", "PATCH"}:
             sent = {"action": {"action": "rename-obj", "name": "p", "value": {"k": "v"}}}
@@ -376,3 +379,311 @@ def test_a_put_is_answered_before_its_body(wire: Wire, name: str) -> None:
     answer = wire.send("PUT", f"/v1/objects/{name}/o", headers=headers)
     assert answer.status == 307
     assert "/v1/objects/" in (answer.header("location") or "")
+
+
+def custom(answer: Answer) -> dict[str, str]:
+    lines = [value for key, value in answer.headers if key.lower() == "ais-custom-md"]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def patch(wire: Wire, name: str, obj: str, value: Any, **options: Any) -> Answer:
+    action = {"action": "", "value": value}
+    return wire.follow("PATCH", f"/v1/objects/{name}/{quote(obj)}", action=action, **options)
+
+
+def test_custom_metadata_is_added_and_replaced(wire: Wire, name: str) -> None:
+    made = put(wire, name, "o", TEN, headers={"Ais-Custom-Md": "a=1"})
+    answer = patch(wire, name, "o", {"b": "2=3", "c": "x, y"})
+    assert (answer.status, answer.body) == (200, b"")
+    assert custom(get(wire, name, "o")) == {"a": "1", "b": "2=3", "c": "x, y"}
+    assert patch(wire, name, "o", {"a": "4"}).status == 200
+    assert custom(head(wire, name, "o", props="custom"))["a"] == "4"
+    path = f"/v1/objects/{name}/o"
+    new = {"value": {"z": "9"}}
+    assert wire.follow("PATCH", path, action=new, **{"set-new-custom": "true"}).status == 200
+    after = get(wire, name, "o")
+    assert (after.body, custom(after)) == (TEN, {"z": "9"})
+    assert after.header("ais-version") == made.header("ais-version")
+    assert after.header("ais-checksum-value") == made.header("ais-checksum-value")
+    assert patch(wire, name, "absent", {"a": "1"}).status == 404
+    assert patch(wire, name, "o", {"a": "1"}, headers={"If-Match": '"x"'}).status == 412
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"": "v"}, {"k": "v" * 2048}, {"k": "a\x01b"}, {"k\n": "v"}, {"a=b": "v"}, {"k": 1}, ["k"]],
+)
+def test_bad_custom_metadata_is_refused(wire: Wire, name: str, bad: Any) -> None:
+    put(wire, name, "o", TEN, headers={"Ais-Custom-Md": "a=1"})
+    assert patch(wire, name, "o", bad).status == 400
+    assert custom(get(wire, name, "o")) == {"a": "1"}
+
+
+def test_limits_of_custom_metadata_on_put(wire: Wire, name: str) -> None:
+    at_limit = {"Ais-Custom-Md": "k=" + "v" * 2047}
+    assert put(wire, name, "o", TEN, headers=at_limit).status == 200
+    for bad in ("k=" + "v" * 2048, "=v", "novalue"):
+        assert put(wire, name, "o", b"new", headers={"Ais-Custom-Md": bad}).status == 400
+    assert get(wire, name, "o").body == TEN
+
+
+def test_rename_keeps_the_object(wire: Wire, name: str) -> None:
+    # Enough names for both kinds: within a target and across targets.
+    for i in range(12):
+        body = bytes([i]) * 70_000
+        made = put(wire, name, f"old/{i}", body, headers={"Ais-Custom-Md": f"n={i}"})
+        answer = action(wire, name, f"old/{i}", "rename-obj", name=f"new/ü {i}")
+        assert (answer.status, answer.body) == (200, b"")
+        assert get(wire, name, f"old/{i}").status == 404
+        moved = get(wire, name, f"new/ü {i}")
+        assert (moved.status, moved.body == body, custom(moved)) == (200, True, {"n": str(i)})
+        for header in ("ais-version", "ais-checksum-type", "ais-checksum-value"):
+            assert moved.header(header) == made.header(header)
+
+
+def test_rename_replaces_and_refuses(wire: Wire, name: str) -> None:
+    for i in range(8):
+        put(wire, name, "from", b"1")
+        put(wire, name, f"to{i}", b"2")
+        assert action(wire, name, "from", "rename-obj", name=f"to{i}").status == 200
+        assert get(wire, name, f"to{i}").body == b"1"
+        assert get(wire, name, "from").status == 404
+    put(wire, name, "o", TEN)
+    assert action(wire, name, "absent", "rename-obj", name="x").status == 404
+    for bad in ("o", "", "a/../b", "dir/"):
+        assert action(wire, name, "o", "rename-obj", name=bad).status == 400, bad
+    assert action(wire, name, "o", "no-such-action").status == 400
+    assert get(wire, name, "o").body == TEN
+
+
+def test_locks_tell_who_is_at_work(wire: Wire, name: str) -> None:
+    assert action(wire, name, "o", "check-lock").status == 200
+    location = wire.send("PUT", f"/v1/objects/{name}/o", body=b"").header("location") or ""
+    there = urlsplit(location)
+    assert there.hostname
+    with socket.create_connection((there.hostname, there.port or 0), timeout=20) as upload:
+        head_lines = (
+            f"PUT {there.path}?{there.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+        )
+        upload.sendall(head_lines.encode() + b"01234")
+        for _ in range(200):
+            answer = action(wire, name, "o", "check-lock")
+            if answer.status == 423:
+                break
+        assert (answer.status, answer.body) == (423, b"")
+        upload.sendall(b"56789")
+        assert upload.recv(12) == b"HTTP/1.1 200"
+    assert action(wire, name, "o", "check-lock").status == 200
+
+
+def test_copy_to_another_bucket_and_name(wire: Wire, client: Client, name: str) -> None:
+    other = client.bucket(name + "-dst").create()
+    try:
+        for i in range(10):
+            body = bytes([i]) * 100_000
+            put(wire, name, f"o{i}", b"first")
+            made = put(wire, name, f"o{i}", body, headers={"Ais-Custom-Md": f"k=v {i}"})
+            assert made.header("ais-version") == "2"
+            to = f"ais/@#/{other.name}/copied/ü {i}"
+            answer = wire.follow("PUT", f"/v1/objects/{name}/o{i}", object_to=to)
+            assert (answer.status, answer.body) == (200, b"")
+            copied = get(wire, other.name, f"copied/ü {i}")
+            assert (copied.status, copied.body == body) == (200, True)
+            assert (copied.header("ais-version"), custom(copied)) == ("2", {"k": f"v {i}"})
+            # Equal: nothing happens. Changed: replaced.
+            again = wire.follow("PUT", f"/v1/objects/{name}/o{i}", object_to=to)
+            assert again.status == 200
+            tag = get(wire, other.name, f"copied/ü {i}").header("etag")
+            assert tag == copied.header("etag")
+            put(wire, name, f"o{i}", b"third")
+            assert wire.follow("PUT", f"/v1/objects/{name}/o{i}", object_to=to).status == 200
+            assert get(wire, other.name, f"copied/ü {i}").body == b"third"
+            kept = wire.follow(
+                "PUT", f"/v1/objects/{name}/o{i}", object_to=to, headers={"If-None-Match": "*"}
+            )
+            assert kept.status == 412
+    finally:
+        other.delete()
+
+
+def test_copies_that_cannot_be(wire: Wire, name: str) -> None:
+    put(wire, name, "o", TEN)
+    path = f"/v1/objects/{name}/o"
+    assert wire.follow("PUT", path, object_to=f"ais/@#/{name}/o").status == 200
+    for to, status in [
+        (f"ais/@#/{name}/", 400),
+        (f"ais/@#/{name}", 400),
+        ("nonsense", 400),
+        (f"ais/@#/{name}/a/../b", 400),
+        ("ais/@#/no-such-bucket/o", 404),
+    ]:
+        answer = wire.follow("PUT", path, object_to=to)
+        assert answer.status == status, (to, answer.body)
+    absent = wire.follow("PUT", f"/v1/objects/{name}/absent", object_to=f"ais/@#/{name}/x")
+    assert absent.status == 404
+    assert f"ais://{name}/absent" in absent.json()["message"]
+    conditional = {"If-Match": '"x"'}
+    to = f"ais/@#/{name}/x"
+    assert wire.follow("PUT", path, object_to=to, headers=conditional).status == 400
+
+
+def test_put_rules(wire: Wire, name: str) -> None:
+    md5 = {"Ais-Checksum-Type": "md5", "Ais-Checksum-Value": "900150983cd24fb0d6963f7d28e17f72"}
+    assert put(wire, name, "o", b"abc", headers=md5).header("ais-version") == "1"
+    bad = put(wire, name, "o", b"abd", headers=md5)
+    assert bad.status == 500
+    assert bad.json()["message"].startswith(
+        "BAD DATA CHECKSUM: md5(900150983cd24fb0d6963f7d28e17f72 != "
+    )
+    assert bad.json()["message"].endswith(f"(context: ais://{name}/o)")
+    assert get(wire, name, "o").body == b"abc"
+    unknown = {"Ais-Checksum-Type": "sha1", "Ais-Checksum-Value": "00"}
+    assert put(wire, name, "o", b"abc", headers=unknown).status == 400
+    # The same checksum of the bucket's type: nothing happens, not even a header.
+    same = {"Ais-Checksum-Type": "xxhash2", "Ais-Checksum-Value": "44bc2cf5ad770999"}
+    noop = put(wire, name, "o", b"abc", headers=same)
+    assert (noop.status, noop.header("ais-version"), noop.header("etag")) == (200, None, None)
+    assert get(wire, name, "o").header("ais-version") == "1"
+    # xxhash is another type, whatever its value.
+    other = {**same, "Ais-Checksum-Type": "xxhash"}
+    assert put(wire, name, "o", b"abc", headers=other).header("ais-version") == "2"
+    # skip_vc: no no-op and no verification; the version starts again.
+    skipped = put(wire, name, "o", b"abc", headers=same, skip_vc="true")
+    assert skipped.header("ais-version") == "1"
+    assert put(wire, name, "o", b"xyz", headers=md5, skip_vc="true").status == 200
+    assert get(wire, name, "o").body == b"xyz"
+    set_props(wire, name, checksum={"type": "none"})
+    unchecked = put(wire, name, "o", b"any", headers=md5)
+    assert (unchecked.status, unchecked.header("ais-checksum-type")) == (200, None)
+    set_props(wire, name, versioning={"enabled": False})
+    assert put(wire, name, "o", b"any").header("ais-version") is None
+
+
+@pytest.mark.parametrize("pieces", [[], [b""], [b"one"], [b"x" * 300_000, b"", b"y" * 100_001]])
+def test_bodies_without_a_length(wire: Wire, name: str, pieces: list[bytes]) -> None:
+    location = wire.send("PUT", f"/v1/objects/{name}/o", body=b"").header("location") or ""
+    there = urlsplit(location)
+    assert there.hostname
+    with socket.create_connection((there.hostname, there.port or 0), timeout=20) as upload:
+        start = f"PUT {there.path}?{there.query} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        upload.sendall(start.encode())
+        for piece in filter(None, pieces):
+            upload.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        upload.sendall(b"0\r\n\r\n")
+        assert upload.recv(12) == b"HTTP/1.1 200"
+    assert get(wire, name, "o").body == b"".join(pieces)
+
+
+def test_head_in_both_forms(wire: Wire, name: str) -> None:
+    made = put(wire, name, "a/o", TEN, headers={"Ais-Custom-Md": "k=v"})
+    everything = (
+        "name,size, checksum ,atime,version,custom,last-modified,etag,location,copies,ec,chunked"
+    )
+    second = head(wire, name, "a/o", props=everything)
+    first = head(wire, name, "a/o")
+    for answer in (first, second):
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.header("content-length") == "10"
+        assert answer.header("ais-present") == "true"
+        assert answer.header("ais-mirror-copies") == "1"
+        assert custom(answer) == {"k": "v"}
+        for header in (
+            "ais-checksum-type",
+            "ais-checksum-value",
+            "ais-atime",
+            "ais-version",
+            "etag",
+        ):
+            assert answer.header(header) == made.header(header)
+        assert re.fullmatch(r"t\[\w+\]:mp\[/.+, .*\]", answer.header("ais-location") or "")
+        assert answer.header("ais-ec-data") is None
+        assert answer.header("ais-chunks-count") is None
+    assert (first.header("ais-mirror-paths") or "").startswith("[/")
+    assert (second.header("ais-mirror-paths") or "").startswith("/")
+    assert first.header("ais-name") == "a/o"
+    assert first.header("ais-bucket-name") == name
+    assert first.header("ais-bucket-provider") == "ais"
+    assert first.header("ais-bucket-namespace-name") is None
+    little = head(wire, name, "a/o", props="size")
+    assert {k.lower() for k, _ in little.headers} <= {"content-length", "ais-present", "date"}
+    for bad in ("cached", "status", "size,colour"):
+        answer = head(wire, name, "a/o", props=bad)
+        error = json.loads(answer.header("hdr-error") or "{}")
+        assert (answer.status, error["status"]) == (400, 400)
+        assert f'invalid property "{bad.rpartition(",")[2]}" in props list' in error["message"]
+    put(wire, name, "empty", b"")
+    assert head(wire, name, "empty", props="size").header("content-length") == "0"
+
+
+@pytest.mark.parametrize(
+    ("presence", "present", "absent", "bare"),
+    [
+        ("", 200, 404, False),
+        ("0", 200, 404, False),
+        ("1", 200, 404, True),
+        ("2", 200, 404, False),
+        ("3", 200, 404, True),
+        ("4", 200, 404, False),
+        ("5", 400, 404, False),
+        ("6", 400, 400, False),
+    ],
+)
+def test_presence_filters(
+    wire: Wire, name: str, presence: str, present: int, absent: int, bare: bool
+) -> None:
+    put(wire, name, "o", TEN)
+    for props in ({}, {"props": "size"}):
+        answer = head(wire, name, "o", presence=presence, **props)
+        assert answer.status == present
+        if present == 200:
+            assert (answer.header("ais-present") is None) == bare
+        elif presence == "5":
+            assert "flt-outside" in (answer.header("hdr-error") or "")
+        assert head(wire, name, "gone", presence=presence, **props).status == absent
+    for verb in (get, head):
+        assert verb(wire, name, "o", **{"latest-ver": "true"}).status == 200
+        assert verb(wire, name, "gone", **{"latest-ver": "true"}).status == 404
+
+
+def test_delete_rules(wire: Wire, name: str) -> None:
+    put(wire, name, "o", TEN)
+    path = f"/v1/objects/{name}/o"
+    evict = wire.follow("DELETE", path, action={"action": "evict-listrange", "name": f"{name}/o"})
+    assert (evict.status, evict.json()["tcode"]) == (400, "ErrNotRemoteBck")
+    assert wire.follow("DELETE", path, body=b"{not json").status == 400
+    assert wire.follow("DELETE", path, action={"action": "nonsense"}).status == 400
+    assert get(wire, name, "o").body == TEN
+    gone = wire.follow("DELETE", path)
+    assert (gone.status, gone.body) == (200, b"")
+    missing = wire.follow("DELETE", path)
+    assert (missing.status, missing.json()["message"]) == (404, f"ais://{name}/o doesn't exist")
+
+
+def test_only_one_of_many_creates_an_object(wire: Wire, name: str) -> None:
+    def create(writer: int) -> int:
+        body = bytes([writer]) * 100_000
+        return put(wire, name, "o", body, headers={"If-None-Match": "*"}).status
+
+    with ThreadPoolExecutor(12) as pool:
+        for _ in range(4):
+            statuses = sorted(pool.map(create, range(12)))
+            assert statuses == [200] + [412] * 11
+            assert len(set(get(wire, name, "o").body)) == 1
+            assert delete(wire, name, "o").status == 200
+
+
+def test_no_update_is_lost_under_if_match(wire: Wire, name: str) -> None:
+    put(wire, name, "o", b"0")
+
+    def add(_: int) -> None:
+        while True:
+            now = get(wire, name, "o")
+            condition = {"If-Match": now.header("etag") or ""}
+            done = put(wire, name, "o", str(int(now.body) + 1).encode(), headers=condition)
+            if done.status == 200:
+                return
+            assert done.status == 412
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(24)))
+    assert get(wire, name, "o").body == b"24"

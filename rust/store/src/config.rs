@@ -51,6 +51,9 @@ pub struct PutOptions {
     pub size_hint: Option<u64>,
     /// Custom metadata, at most [`MAX_CUSTOM_BYTES`](crate::MAX_CUSTOM_BYTES) in all.
     pub custom: BTreeMap<String, String>,
+    /// Version of the object, where it is a copy of one that has it; else versions are counted or not, as
+    /// `versioned` says.
+    pub version: Option<u64>,
     /// Whether to count versions: an overwrite gets the old version plus one. Otherwise the version is 0.
     pub versioned: bool,
     /// Now, in nanoseconds since the Unix epoch; becomes the object's modification and access time.

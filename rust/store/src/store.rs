@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 
 use crate::codec::{self, RESERVED_BID};
-use crate::config::{PutOptions, StoreConfig};
+use crate::config::{Condition, PutOptions, StoreConfig};
 use crate::descriptors::MAX_CACHED_BLOB_BYTES;
 use crate::error::StoreError;
 use crate::index::Change;
@@ -176,6 +176,21 @@ impl Store {
     /// Deletes an object; `false` when there is none of that name. On return the deletion survives the
     /// end of the process.
     pub fn delete(&self, bid: u64, uname: &str, name: &str) -> Result<bool, StoreError> {
+        self.delete_if(bid, uname, name, None)
+    }
+
+    /// As [`delete`](Self::delete), if the object is as the condition says.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Precondition`] when it is not; then nothing was deleted.
+    pub fn delete_if(
+        &self,
+        bid: u64,
+        uname: &str,
+        name: &str,
+        condition: Option<&Condition>,
+    ) -> Result<bool, StoreError> {
         let shared = &self.shared;
         let _open = shared.enter()?;
         let _name = shared.lock_name(bid, name);
@@ -183,6 +198,9 @@ impl Store {
         let mut found = false;
         // More than one round only where a change of mountpaths left an older copy elsewhere.
         while let Some((mountpath, meta)) = shared.locate(uname, &key)? {
+            if !found && condition.is_some_and(|condition| !condition.holds(&meta)) {
+                return Err(StoreError::Precondition { name: name.to_owned(), present: true });
+            }
             mountpath.check_writable()?;
             mountpath.commit(Change::Remove { key: key.clone() })?;
             shared.discard_version(&mountpath, &meta);

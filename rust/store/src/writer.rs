@@ -168,10 +168,11 @@ impl ObjectWriter {
         let key = codec::key(self.bid, &self.name);
         let old = store.locate(&self.uname, &key)?;
         self.options.check(&self.name, || Ok(old.clone()))?;
-        let version = match &old {
+        let version = match (self.options.version, &old) {
+            (Some(version), _) => version,
             _ if !self.options.versioned => 0,
-            Some((_, old)) => old.version + 1,
-            None => 1,
+            (None, Some((_, old))) => old.version + 1,
+            (None, None) => 1,
         };
         let meta = ObjectMeta {
             size: self.size,

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aistore_core::bucket::validate_object_name;
+use aistore_core::conditional::Conditions;
 use aistore_core::error::ApiError;
 use aistore_core::props::ACCESS_DELETE_OBJECT;
+use aistore_store::Condition;
 use http::StatusCode;
 
 use super::failure::store_failure;
@@ -62,24 +64,22 @@ impl Target {
             return Err(ApiError::access_denied(&found.bucket, "DELETE"));
         }
         let conditions = conditions::of(&req.headers)?;
-        if !conditions.is_empty()
-            && let Some(old) = self.current(&object).await?
-            && !conditions::allow_change(&conditions, Some(&old))
-        {
-            return Err(ApiError::precondition_failed(&object.cname()));
-        }
         let target = Arc::clone(self);
         let deleted = tokio::task::spawn_blocking({
             let object = object.clone();
-            move || target.delete_blocking(&object)
+            move || target.delete_blocking(&object, conditions)
         });
         deleted.await.map_err(|err| lost_task(&err))??;
         self.confirm(&object).await
     }
 
-    fn delete_blocking(&self, object: &ObjectRef) -> Result<(), ApiError> {
-        let deleted = self.objects.store.delete(object.bid, &object.uname, &object.name);
-        self.objects.readers.invalidate(&object.uname);
+    fn delete_blocking(&self, object: &ObjectRef, wanted: Conditions) -> Result<(), ApiError> {
+        let condition = (!wanted.is_empty()).then(|| {
+            Condition::new(move |present| conditions::allow_change(&wanted, Some(present)))
+        });
+        let ObjectRef { bid, uname, name, .. } = object;
+        let deleted = self.objects.store.delete_if(*bid, uname, name, condition.as_ref());
+        self.objects.readers.invalidate(uname);
         let cname = object.cname();
         match deleted {
             Ok(true) => Ok(()),

@@ -88,7 +88,7 @@ pub(crate) fn bare_etag_of(meta: &ObjectMeta) -> String {
         custom: meta.custom.get(CUSTOM_ETAG).map(String::as_str),
         kind: meta.checksum_type,
         checksum: &meta.checksum,
-        chunked: false,
+        chunked: meta.chunked,
         size: meta.size,
         mtime_ns: meta.mtime_ns,
     })

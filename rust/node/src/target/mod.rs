@@ -6,8 +6,11 @@
 mod archive;
 mod buffers;
 mod byteranges;
+mod change;
 mod conditions;
+mod copy;
 mod delete;
+mod deliver;
 pub(crate) mod failure;
 mod frames;
 mod get;
@@ -23,12 +26,14 @@ mod readers;
 mod scan;
 mod select;
 mod upload;
+mod writing;
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use aistore_cluster::ClusterState;
+use aistore_core::bucket::validate_object_name;
 use aistore_core::error::ApiError;
 use aistore_core::text::decode_path;
 use aistore_store::Store;
@@ -129,23 +134,32 @@ impl Target {
                 done
             }
             Method::DELETE => self.delete(&mut req, bucket, object).await,
-            Method::POST => self.post_object(&mut req).await,
-            Method::PATCH => Err(ApiError::unsupported(
-                "changing the custom metadata of an object is not supported yet: PUT it again with Ais-Custom-Md headers",
-            )),
+            Method::POST => self.post_object(&mut req, bucket, object).await,
+            Method::PATCH => self.patch(&mut req, bucket, object).await,
             _ => Ok(reply::method_not_allowed("DELETE, GET, HEAD, PATCH, POST, PUT")),
         }
     }
 
     /// Actions on one object: known ones are told apart from mistakes.
-    async fn post_object(&self, req: &mut Req) -> Result<Reply, ApiError> {
-        let action = req.read_action().await?.map(|msg| msg.action).unwrap_or_default();
-        match action.as_str() {
-            "rename-obj" | "check-lock" | "mpt-upload" | "mpt-complete" | "blob-download"
-            | "promote" => {
-                Err(ApiError::unsupported(format!("action \"{action}\" is not supported yet")))
-            }
-            _ => Err(ApiError::bad_request(format!("invalid action \"{action}\""))),
+    async fn post_object(
+        self: &Arc<Self>,
+        req: &mut Req,
+        bucket: &str,
+        name: &str,
+    ) -> Result<Reply, ApiError> {
+        validate_object_name(name)?;
+        let message = req.read_action().await?.unwrap_or_default();
+        let found = self.find_bucket(req, bucket).await?;
+        let object = found.object(name)?;
+        self.check_place(req, &found.state, &object, true)?;
+        match message.action.as_str() {
+            "check-lock" => Ok(self.check_lock(&object)),
+            "rename-obj" => self.rename(req, &found, object, &message.name).await,
+            "mpt-upload" | "mpt-complete" => Err(ApiError::unsupported(format!(
+                "action \"{}\" is not supported yet",
+                message.action
+            ))),
+            other => Err(ApiError::bad_request(format!("invalid action \"{other}\" on an object"))),
         }
     }
 

@@ -10,6 +10,7 @@ use super::buffers::BufferPool;
 use super::failure::store_failure;
 use super::members::MemberCache;
 use super::readers::ReaderCache;
+use super::writing::Writing;
 
 /// One object, resolved: whose bytes are meant under the current buckets.
 #[derive(Debug, Clone)]
@@ -35,12 +36,14 @@ pub(crate) struct Objects {
     pub(crate) readers: ReaderCache,
     pub(crate) members: MemberCache,
     pub(crate) pool: BufferPool,
+    pub(crate) writing: Writing,
 }
 
 impl Objects {
     pub(crate) fn new(store: Arc<Store>) -> Self {
         let (members, pool) = (MemberCache::default(), BufferPool::default());
-        Self { store, readers: ReaderCache::new(), members, pool }
+        let writing = Writing::default();
+        Self { store, readers: ReaderCache::new(), members, pool, writing }
     }
 
     /// Opens the current version, `None` when there is no such object. Blocks on the disk.

@@ -8,12 +8,13 @@ use aistore_core::bucket::validate_object_name;
 use aistore_core::checksum::ChecksumType;
 use aistore_core::custom_md;
 use aistore_core::error::ApiError;
-use aistore_core::headers::{CHECKSUM_TYPE, CHECKSUM_VALUE, CUSTOM_MD};
+use aistore_core::headers::{CHECKSUM_TYPE, CHECKSUM_VALUE, CUSTOM_MD, VERSION};
 use aistore_core::props::{ACCESS_PUT, BucketProps};
-use aistore_store::{Chunks, ObjectMeta, PutOptions};
+use aistore_store::{Chunks, Condition, ObjectMeta, PutOptions};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 
+use super::deliver::{CUSTOM_JSON, OPERATION, Operation};
 use super::headers::add_object;
 use super::objects::ObjectRef;
 use super::upload::{read_off, receive};
@@ -22,8 +23,7 @@ use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
 
 /// PUT forms that this build does not have, by the query key that selects them.
-const OTHER_FORMS: [(&str, &str); 4] = [
-    ("object_to", "copying an object"),
+const OTHER_FORMS: [(&str, &str); 3] = [
     ("uploadId", "multipart upload"),
     ("archpath", "adding a file to a shard"),
     ("append_type", "appending to an object"),
@@ -56,6 +56,9 @@ impl Target {
         bucket: &str,
         name: &str,
     ) -> Result<(Reply, u64), ApiError> {
+        if !req.query.text("object_to").is_empty() {
+            return Ok((self.copy_object(req, bucket, name).await?, 0));
+        }
         for (key, what) in OTHER_FORMS {
             if !req.query.text(key).is_empty() {
                 return Err(ApiError::unsupported(format!("{what} ({key}) is not supported yet")));
@@ -66,15 +69,18 @@ impl Target {
         let object = found.object(name)?;
         self.check_place(req, &found.state, &object, true)?;
         let props = found.props()?;
-        if !props.allows(ACCESS_PUT) {
-            return Err(ApiError::access_denied(&found.bucket, "PUT"));
+        let operation = Operation::parse(req.query.text(OPERATION));
+        let (access, what) = operation.map_or((ACCESS_PUT, "PUT"), Operation::access);
+        if !props.allows(access) {
+            return Err(ApiError::access_denied(&found.bucket, what));
         }
-        let length = announced_length(&req.headers)?;
-        let given = given_checksum(&req.headers)?;
-        let trusted = req.query.flag("skip_vc");
-        let options = put_options(props, &req.headers, given, trusted, length)?;
         let conditions = conditions::of(&req.headers)?;
-        let old = if options.expected.is_some() || !conditions.is_empty() {
+        let mut given = given(&req.headers, operation.is_some())?;
+        if req.query.flag("skip_vc") {
+            given.checksum = None;
+            given.version = props.versioning.enabled.then_some(1);
+        }
+        let old = if given.checksum.is_some() || !conditions.is_empty() {
             self.current(&object).await?
         } else {
             None
@@ -82,13 +88,21 @@ impl Target {
         if !conditions::allow_change(&conditions, old.as_ref()) {
             return Err(ApiError::precondition_failed(&object.cname()));
         }
-        if let (Some((kind, value)), Some(old)) = (&options.expected, &old)
-            && (old.checksum_type, &old.checksum) == (*kind, value)
-        {
+        if old.as_ref().is_some_and(|old| given.is_stored(old, operation.is_some())) {
             // Same bytes: nothing to do but to let the client finish sending.
             read_off(&mut req.body, &object.cname()).await?;
             return Ok((reply::empty(StatusCode::OK), 0));
         }
+        // What the conditions were found to hold for must still be there at the commit.
+        given.if_absent = !conditions.is_empty() && old.is_none();
+        if !conditions.is_empty() && old.is_some() {
+            given.if_match = Some(Condition::new(move |present| {
+                conditions::allow_change(&conditions, Some(present))
+            }));
+        }
+        let length = given.length;
+        let options = put_options(props, given);
+        let _writer = self.objects.writing.begin(&object.uname);
         let objects = Arc::clone(&self.objects);
         let stored = receive(objects, object.clone(), options, &mut req.body, length);
         let meta = stored.await?;
@@ -110,26 +124,69 @@ impl Target {
     }
 }
 
-fn put_options(
-    props: &BucketProps,
-    headers: &HeaderMap,
-    given: Option<(ChecksumType, String)>,
-    trusted: bool,
-    length: Option<u64>,
-) -> Result<PutOptions, ApiError> {
+/// What a sender says of the object that it sends.
+pub(super) struct Given {
+    /// Checksum that the bytes must have.
+    pub(super) checksum: Option<(ChecksumType, String)>,
+    pub(super) custom: BTreeMap<String, String>,
+    /// Version to keep; `None` to count as the bucket does.
+    pub(super) version: Option<u64>,
+    /// Bytes announced.
+    pub(super) length: Option<u64>,
+    pub(super) if_absent: bool,
+    pub(super) if_match: Option<Condition>,
+}
+
+impl Given {
+    /// Whether `present` has the announced bytes; for a copy from within the cluster all else must be
+    /// the same too.
+    fn is_stored(&self, present: &ObjectMeta, internal: bool) -> bool {
+        let same_bytes = self.checksum.as_ref().is_some_and(|(kind, value)| {
+            (present.checksum_type, &present.checksum) == (*kind, value)
+        });
+        let same_rest = present.custom == self.custom
+            && self.version.is_none_or(|version| version == present.version);
+        same_bytes && (!internal || same_rest)
+    }
+}
+
+/// Reads the headers of a PUT; `internal` for one that another target sends.
+fn given(headers: &HeaderMap, internal: bool) -> Result<Given, ApiError> {
+    let custom = match headers.get(CUSTOM_JSON).filter(|_| internal) {
+        Some(json) => serde_json::from_slice(json.as_bytes()).map_err(|err| {
+            ApiError::bad_request(format!("malformed {CUSTOM_JSON} of another node: {err}"))
+        })?,
+        None => given_custom(headers)?,
+    };
+    let version = headers.get(VERSION).filter(|_| internal);
+    let version = version.and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Given {
+        checksum: given_checksum(headers)?,
+        custom,
+        version,
+        length: announced_length(headers)?,
+        if_absent: false,
+        if_match: None,
+    })
+}
+
+/// How the store is to put an object of a bucket.
+pub(super) fn put_options(props: &BucketProps, given: Given) -> PutOptions {
     let checksum = props.checksum.kind;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(PutOptions {
+    PutOptions {
         checksum,
-        // The protocol trusts the sender in these two cases.
-        expected: given.filter(|_| !trusted && checksum != ChecksumType::None),
-        size_hint: length,
-        custom: given_custom(headers)?,
+        // The protocol trusts the sender where the bucket has no checksums.
+        expected: given.checksum.filter(|_| checksum != ChecksumType::None),
+        size_hint: given.length,
+        custom: given.custom,
+        version: given.version,
         versioned: props.versioning.enabled,
         now_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         chunks: Some(chunking(props)),
-        ..PutOptions::default()
-    })
+        if_absent: given.if_absent,
+        if_match: given.if_match,
+    }
 }
 
 /// When objects of a bucket are cut into chunks: from the limit on, if there is one, and always when they
