@@ -5,11 +5,16 @@ exceptions of `aistore.sdk.errors` (built by `aistore.sdk.errors.from_native`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 from typing_extensions import Self
 
 __all__ = [
+    "AioBatch",
+    "AioClient",
+    "AioListing",
+    "AioStream",
+    "AioTask",
     "ArrowListing",
     "BatchStream",
     "BucketEntry",
@@ -26,6 +31,105 @@ __all__ = [
 __version__: Final[str]
 
 _Pairs: TypeAlias = Sequence[tuple[str, str]]
+# Called once with (result, None) or (None, error), on a thread of its own.
+_Done: TypeAlias = Callable[[Any, BaseException | None], object]
+
+@final
+class AioTask:
+    """A call under way."""
+
+    def cancel(self) -> None:
+        """Drops the call where it stands; its callback is not called unless it is on its way already."""
+
+@final
+class AioClient:
+    """A client whose calls do not block, and of which a bounded number is under way at a time."""
+
+    def request(
+        self,
+        callback: _Done,
+        method: str,
+        path: str,
+        params: _Pairs = ...,
+        headers: _Pairs = ...,
+        body: bytes | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | None = None,
+    ) -> AioTask:
+        """Gives a `Response`."""
+    def object(
+        self,
+        callback: _Done,
+        method: str,
+        bucket_uname: str,
+        name: str,
+        params: _Pairs = ...,
+        headers: _Pairs = ...,
+        body: bytes | None = None,
+    ) -> AioTask:
+        """A request to an object's owner; a body makes it a PUT. Gives a `Response`."""
+    def get(
+        self,
+        callback: _Done,
+        bucket_uname: str,
+        name: str,
+        params: _Pairs = ...,
+        headers: _Pairs = ...,
+    ) -> AioTask:
+        """Gives (status, headers, body)."""
+    def open(
+        self,
+        callback: _Done,
+        bucket_uname: str,
+        name: str,
+        params: _Pairs = ...,
+        headers: _Pairs = ...,
+    ) -> AioTask:
+        """Gives an `AioStream`."""
+    def put_file(
+        self, callback: _Done, bucket_uname: str, name: str, path: str, params: _Pairs = ...
+    ) -> AioTask:
+        """Gives a `Response`."""
+    def list(
+        self,
+        bucket_uname: str,
+        prefix: str = "",
+        props: str = "",
+        flags: int = 0,
+        start_after: str = "",
+    ) -> AioListing:
+        """A listing; nothing is sent before it is read."""
+    def batch(self, callback: _Done, default_bucket_uname: str | None, request: str) -> AioTask:
+        """Gives an `AioBatch`."""
+
+@final
+class AioStream:
+    """One object's bytes as they arrive."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    def read(self, callback: _Done, size: int) -> AioTask:
+        """Gives `size` bytes unless the end comes first, or with 0 a chunk as it arrived; empty = end."""
+    def close(self) -> None: ...
+
+@final
+class AioListing:
+    """A listing, piece by piece."""
+
+    def next_many(self, callback: _Done, wanted: int) -> AioTask:
+        """Gives `Entries`, about `wanted` of them; none = end."""
+    def close(self) -> None: ...
+
+@final
+class AioBatch:
+    """Entries of one batch, in request order."""
+
+    def next_many(self, callback: _Done, most: int) -> AioTask:
+        """Gives rows as `BatchStream.next_many` does."""
+    def close(self) -> None: ...
 
 @final
 class Response:
@@ -252,6 +356,8 @@ class Client:
         """A listing as an Arrow stream; nothing is sent before it is read."""
     def batch(self, default_bucket_uname: str | None, request: str) -> BatchStream:
         """`request` is the JSON of the batch request. Entries are read from their owners at once and put in order."""
+    def aio(self, max_calls: int) -> AioClient:
+        """The same client for calls that do not block, at most `max_calls` at a time."""
     def close(self) -> None: ...
 
 def after_fork() -> None:

@@ -84,6 +84,11 @@ class BucketIdentity(AISSource):
         """Namespace; None is the global one."""
         return self._namespace
 
+    @property
+    def details(self) -> BucketDetails:
+        """What objects need to know of the bucket."""
+        return self._details
+
     def get_path(self) -> str:
         """`provider/@uuid#namespace/bucket/`."""
         return self._details.path
@@ -112,7 +117,7 @@ class BucketIdentity(AISSource):
         """Sends an action to the bucket."""
         return self.client.request(
             method,
-            self._url_path,
+            self.url_path,
             params={**self._qparam, **(params or {})},
             json=ActionMsg(action=action, name=name, value=value).model_dump(),
         )
@@ -127,7 +132,8 @@ class BucketIdentity(AISSource):
             raise InvalidBckProvider(self._provider)
 
     @property
-    def _url_path(self) -> str:
+    def url_path(self) -> str:
+        """`buckets/name`, percent-encoded."""
         return f"{const.URL_PATH_BUCKETS}/{quote(self._name, safe='')}"
 
     def _require_ais(self) -> None:

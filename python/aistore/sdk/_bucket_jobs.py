@@ -247,7 +247,7 @@ class BucketJobs(BucketIdentity):
             const.QPARAM_FLT_PRESENCE: str(presence.value),
             const.QPARAM_BSUMM_REMOTE: str(bsumm_remote),
         }
-        path = f"{self._url_path}/{quote(prefix)}" if prefix else self._url_path
+        path = f"{self.url_path}/{quote(prefix)}" if prefix else self.url_path
         first = self.client.request("HEAD", path, params=params)
         if first.status_code != _ACCEPTED:
             raise UnexpectedHTTPStatusCode([_ACCEPTED], first.status_code)

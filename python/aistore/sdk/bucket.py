@@ -68,7 +68,7 @@ class Bucket(BucketListing, BucketJobs, BucketUploads):
         Raises:
             AISError: There is no such bucket.
         """
-        path = self._url_path
+        path = self.url_path
         return self.client.request("HEAD", path, params=self._qparam).headers
 
     def get_props(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ use crate::runtime::ForkBound;
 const MANY_BYTES: usize = 32 << 20;
 
 /// Index, content or nothing, nothing or error message.
-type Item<'py> = (usize, Option<Bound<'py, PyBytes>>, Option<String>);
+pub(crate) type Item<'py> = (usize, Option<Bound<'py, PyBytes>>, Option<String>);
 
 /// Entries of one GetBatch, in request order.
 #[pyclass(module = "aistore._native")]
@@ -91,7 +91,7 @@ fn next(py: Python<'_>, inner: &mut Inner) -> PyResult<Option<BatchItem>> {
     }
 }
 
-fn cross(py: Python<'_>, item: BatchItem) -> PyResult<Item<'_>> {
+pub(crate) fn cross(py: Python<'_>, item: BatchItem) -> PyResult<Item<'_>> {
     Ok(match item.data {
         Ok(content) => (item.index, Some(memory::copy(py, &content)?), None),
         Err(error) => (item.index, None, Some(error.message)),

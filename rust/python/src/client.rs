@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::aio::AioClient;
 use crate::arrow::ArrowListing;
 use crate::batch::BatchStream;
 use crate::crossing::{blocking, raise, wait};
@@ -122,11 +123,11 @@ fn duration(what: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
         .map_err(|e| PyValueError::new_err(format!("{what} {seconds}: {e}")))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> PyResult<T> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> PyResult<T> {
     serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("{what}: {e}")))
 }
 
-fn make_call(
+pub(crate) fn make_call(
     method: &str,
     path: &str,
     params: Pairs,
@@ -437,6 +438,11 @@ impl Client {
         let request: MossReq = parse("batch request", request)?;
         let client = self.open_inner(py)?;
         Ok(BatchStream::new(wait(py, client.batch(request, bucket))?))
+    }
+
+    /// The same client for calls that do not block, at most `max_calls` at a time.
+    fn aio(&self, py: Python<'_>, max_calls: usize) -> PyResult<AioClient> {
+        AioClient::new(self.open_inner(py)?, max_calls)
     }
 
     /// Closes this process's connections; the next request opens new ones.

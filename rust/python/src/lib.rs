@@ -7,6 +7,7 @@
     reason = "the client's errors, turned into exceptions one call later"
 )]
 
+mod aio;
 mod arrow;
 mod batch;
 mod client;
@@ -37,6 +38,11 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<response::Response>()?;
     module.add_class::<stream::ObjectStream>()?;
     module.add_class::<batch::BatchStream>()?;
+    module.add_class::<aio::AioBatch>()?;
+    module.add_class::<aio::AioClient>()?;
+    module.add_class::<aio::AioListing>()?;
+    module.add_class::<aio::AioStream>()?;
+    module.add_class::<aio::AioTask>()?;
     module.add_class::<arrow::ArrowListing>()?;
     module.add_class::<entries::Entries>()?;
     module.add_class::<entries::BucketEntry>()?;

@@ -244,22 +244,26 @@ class Batch:
         return RawStream(stream)
 
     def _pair(self, stream: _native.BatchStream, entries: list[MossIn]) -> BatchResult:
-        default_name = self.bucket.name if self.bucket else None
-        default_provider = self.bucket.provider.value if self.bucket else None
         try:
             while items := stream.next_many(_AT_ONCE):
                 for index, content, error in items:
-                    entry = entries[index]
-                    # Not validated: 1,000 entries a batch, all of them made here.
-                    out = MossOut.model_construct(
-                        obj_name=entry.obj_name,
-                        archpath=entry.archpath or "",
-                        bucket=entry.bck or default_name,
-                        provider=entry.provider or default_provider,
-                        opaque=decode_opaque(entry.opaque),
-                        err_msg=error,
-                        size=len(content or b""),
-                    )
-                    yield out, content or b""
+                    yield pair_entry(entries[index], self.bucket, content, error)
         finally:
             stream.close()
+
+
+def pair_entry(
+    entry: MossIn, bucket: Bucket | None, content: bytes | None, error: str | None
+) -> tuple[MossOut, bytes]:
+    """Description and content of what came for an entry."""
+    # Not validated: 1,000 entries a batch, all of them made here.
+    out = MossOut.model_construct(
+        obj_name=entry.obj_name,
+        archpath=entry.archpath or "",
+        bucket=entry.bck or (bucket.name if bucket else None),
+        provider=entry.provider or (bucket.provider.value if bucket else None),
+        opaque=decode_opaque(entry.opaque),
+        err_msg=error,
+        size=len(content or b""),
+    )
+    return out, content or b""
