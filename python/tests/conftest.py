@@ -16,6 +16,15 @@ from aistore.sdk import Bucket, Client
 _names = itertools.count()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is slow, unless markers were asked for."""
+    if not config.option.markexpr:
+        skip = pytest.mark.skip(reason="slow: run with -m slow")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[aistore.LocalCluster]:
     """One gateway and three targets with two mountpaths each, shared by all tests that do no harm."""
