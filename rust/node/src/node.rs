@@ -104,6 +104,9 @@ impl Node {
             };
         }
         if is("metrics") {
+            if req.method != Method::GET && req.method != Method::HEAD {
+                return Ok(reply::method_not_allowed("GET"));
+            }
             return Ok(reply::with_type(
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 self.ctx.metrics.exposition(),
