@@ -37,17 +37,16 @@ class Work:
         self.prepare()
         # What each name may hold; one entry is certainty. None: absent.
         self.may: dict[str, list[bytes | None]] = {}
-        self.acknowledged = self.interrupted = 0
+        self.number = self.acknowledged = self.interrupted = 0
 
     def prepare(self) -> None:
         """Sets the bucket up."""
 
     def run(self, stop: threading.Event) -> None:
-        number = 0
         while not stop.is_set():
-            number += 1
+            self.number += 1
             try:
-                self.once(number)
+                self.once(self.number)
                 self.acknowledged += 1
             except Exception:  # noqa: BLE001 - a killed node shows itself in many ways
                 self.interrupted += 1
@@ -224,7 +223,7 @@ class Mirrors(Work):
 KINDS = [
     kind
     for kind in (Puts, Multiparts, Appends, Renames, Mirrors)
-    if kind.__name__ in os.environ.get("KILL_KINDS", "Puts")
+    if kind.__name__ in os.environ.get("KILL_KINDS", "Puts,Renames")
 ]
 
 
