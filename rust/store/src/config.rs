@@ -93,6 +93,15 @@ impl PutOptions {
         self.chunks.map_or(u64::MAX, |chunks| chunks.size.max(1))
     }
 
+    /// Version of the object that replaces `old`.
+    pub(crate) fn next_version(&self, old: Option<&ObjectMeta>) -> u64 {
+        match self.version {
+            Some(version) => version,
+            None if self.versioned => old.map_or(0, |old| old.version).saturating_add(1),
+            None => 0,
+        }
+    }
+
     /// Checks the conditions; the present object is looked up only where there are any.
     pub(crate) fn check<P>(
         &self,

@@ -87,10 +87,19 @@ fn write_json(path: &Path, value: &impl Serialize, durable: bool) -> Result<(), 
 }
 
 fn random_uuid() -> Result<String, StoreError> {
+    Ok(format!("{:032x}", u128::from_be_bytes(random()?)))
+}
+
+/// A number that nobody can guess.
+pub(crate) fn random_u64() -> Result<u64, StoreError> {
+    Ok(u64::from_be_bytes(random()?))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let source = Path::new("/dev/urandom");
-    let mut bytes = [0; 16];
+    let mut bytes = [0; N];
     File::open(source)
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(|error| StoreError::io(source, "read", error))?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+    Ok(bytes)
 }

@@ -12,7 +12,7 @@ use crate::codec::{self, Input, RESERVED_BID, put_bytes, put_varint};
 use crate::error::StoreError;
 use crate::index::Change;
 use crate::list::successor;
-use crate::meta::BlobId;
+use crate::meta::{BlobId, MAX_PARTS};
 use crate::mountpath::{Mountpath, SharedMountpath};
 use crate::set::MountpathSet;
 
@@ -20,8 +20,9 @@ const PREFIX: &str = "intent/";
 const VERSION: u8 = 1;
 const OP_SET: u8 = 0;
 const OP_REMOVE: u8 = 1;
+const OP_FORGET: u8 = 2;
 /// More changes in one intent are damage.
-const MAX_STEPS: usize = 1024;
+const MAX_STEPS: usize = 2 * MAX_PARTS;
 
 /// A change of the index of one mountpath.
 pub(crate) struct Step {
@@ -35,6 +36,8 @@ pub(crate) enum Action {
     Set(Vec<u8>),
     /// Remove the entry, which is about this blob. When another is there at recovery, it stays.
     Remove(BlobId),
+    /// Remove the entry, whatever it is: one that is no object and whose key is never used again.
+    Forget,
 }
 
 /// Commits all steps or none; the first one decides. Steps of one mountpath are one commit.
@@ -71,10 +74,14 @@ impl Step {
         Self { mountpath: Arc::clone(mountpath), key, action: Action::Remove(blob) }
     }
 
+    pub(crate) fn forget(mountpath: &SharedMountpath, key: Vec<u8>) -> Self {
+        Self { mountpath: Arc::clone(mountpath), key, action: Action::Forget }
+    }
+
     fn change(self) -> Change {
         match self.action {
             Action::Set(value) => Change::Set { key: self.key, value },
-            Action::Remove(_) => Change::Remove { key: self.key },
+            Action::Remove(_) | Action::Forget => Change::Remove { key: self.key },
         }
     }
 }
@@ -123,6 +130,7 @@ fn apply(mountpath: &Mountpath, key: Vec<u8>, action: Action) -> Result<(), Stor
         }
         Action::Remove(blob) if known == Some(blob) => mountpath.commit(Change::Remove { key })?,
         Action::Remove(_) => {}
+        Action::Forget => mountpath.commit(Change::Remove { key })?,
     }
     Ok(())
 }
@@ -138,6 +146,7 @@ fn encode(steps: &[Step]) -> Vec<u8> {
                 out.push(OP_SET);
                 put_bytes(&mut out, value);
             }
+            Action::Forget => out.push(OP_FORGET),
             Action::Remove(blob) => {
                 out.push(OP_REMOVE);
                 out.extend_from_slice(&blob.0.to_be_bytes());
@@ -159,6 +168,7 @@ fn decode(value: &[u8]) -> Option<Vec<(u64, Vec<u8>, Action)>> {
         let action = match input.byte()? {
             OP_SET => Action::Set(input.bytes()?.to_vec()),
             OP_REMOVE => Action::Remove(BlobId(input.u64()?)),
+            OP_FORGET => Action::Forget,
             _ => return None,
         };
         steps.push((digest, key, action));

@@ -82,5 +82,6 @@ pub use mountpaths::{Leave, Mountpaths};
 pub use reader::ObjectReader;
 pub use resilver::{Guide, Home, Pass, Passed};
 pub use store::Store;
+pub use uploads::{PartInfo, PartOptions, PartWriter, UploadId, UploadInfo};
 pub use usage::MountpathUsage;
 pub use writer::ObjectWriter;

@@ -13,6 +13,7 @@ use crate::meta::{ObjectMeta, Part, Place};
 use crate::mountpath::SharedMountpath;
 use crate::pins::Pins;
 use crate::set::MountpathSet;
+use crate::uploads::Uploads;
 
 /// Locks that serialise changes of one name; two names rarely share one.
 const NAME_LOCKS: usize = 256;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     /// Whether the store is closed. Changes hold it shared; closing, destroying and swapping the set of
     /// mountpaths hold it alone.
     pub(crate) gate: RwLock<bool>,
+    pub(crate) uploads: Uploads,
     /// Parts that are being read.
     pub(crate) pins: Arc<Pins>,
     /// While sweeps run: blobs that moved from one entry to another.
@@ -42,6 +44,7 @@ impl Shared {
             set: ArcSwap::from_pointee(set),
             names,
             gate: RwLock::new(false),
+            uploads: Uploads::default(),
             pins: Arc::default(),
             kept: Mutex::default(),
         }

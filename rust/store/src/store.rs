@@ -107,15 +107,7 @@ impl Store {
         options: PutOptions,
     ) -> Result<ObjectWriter, StoreError> {
         drop(self.shared.enter()?);
-        if bid == RESERVED_BID {
-            return Err(StoreError::Invalid(format!("no bucket has the id {RESERVED_BID}")));
-        }
-        if name.is_empty() || name.len() > MAX_NAME_BYTES {
-            return Err(StoreError::Invalid(format!(
-                "an object name has 1 to {MAX_NAME_BYTES} bytes; this one has {}",
-                name.len()
-            )));
-        }
+        check_name(bid, name)?;
         ObjectWriter::new(Arc::clone(&self.shared), bid, uname, name, options)
     }
 
@@ -215,7 +207,9 @@ impl Store {
     }
 
     /// Removes every object of a bucket; returns how many there were. Objects put meanwhile may stay.
+    /// Its uploads are aborted.
     pub fn destroy_bucket(&self, bid: u64) -> Result<u64, StoreError> {
+        self.abort_where(|owner, _| owner == bid)?;
         let prefix = codec::key(bid, "");
         let end = successor(&prefix);
         let mut count = 0;
@@ -264,7 +258,7 @@ impl Store {
         Ok(batch)
     }
 
-    /// Ids of the buckets that have objects here, ascending.
+    /// Ids of the buckets that have objects or uploads here, ascending.
     pub fn buckets(&self) -> Result<Vec<u64>, StoreError> {
         let mut found = BTreeSet::new();
         for mountpath in self.shared.set().members() {
@@ -283,6 +277,7 @@ impl Store {
                 }
             }
         }
+        found.extend(self.shared.all_uploads()?.into_iter().map(|(record, _)| record.bid));
         Ok(found.into_iter().collect())
     }
 
@@ -312,6 +307,20 @@ impl Store {
         let results: Vec<_> = self.shared.set().members().iter().map(|one| one.close()).collect();
         results.into_iter().collect()
     }
+}
+
+/// Refuses what cannot be stored under any circumstances.
+pub(crate) fn check_name(bid: u64, name: &str) -> Result<(), StoreError> {
+    if bid == RESERVED_BID {
+        return Err(StoreError::Invalid(format!("no bucket has the id {RESERVED_BID}")));
+    }
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return Err(StoreError::Invalid(format!(
+            "an object name has 1 to {MAX_NAME_BYTES} bytes; this one has {}",
+            name.len()
+        )));
+    }
+    Ok(())
 }
 
 impl Drop for Store {

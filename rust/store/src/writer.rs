@@ -137,12 +137,12 @@ impl ObjectWriter {
         Ok(())
     }
 
-    fn publish_part(&mut self, blob: BlobWriter) -> Result<(), StoreError> {
+    fn publish_part(&mut self, mut blob: BlobWriter) -> Result<(), StoreError> {
         let _open = self.store.enter()?;
         let crc32c = self.cut.as_ref().map_or(0, |cut| cut.crc32c);
         let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
         let role = Role::Part { upload: 0, number };
-        self.parts.push(publish_part(blob, role, self.bid, &self.name, crc32c)?);
+        self.parts.push(publish_part(&mut blob, role, self.bid, &self.name, crc32c)?);
         Ok(())
     }
 
@@ -168,12 +168,7 @@ impl ObjectWriter {
         let key = codec::key(self.bid, &self.name);
         let old = store.locate(&self.uname, &key)?;
         self.options.check(&self.name, || Ok(old.clone()))?;
-        let version = match (self.options.version, &old) {
-            (Some(version), _) => version,
-            _ if !self.options.versioned => 0,
-            (None, Some((_, old))) => old.version + 1,
-            (None, None) => 1,
-        };
+        let version = self.options.next_version(old.as_ref().map(|(_, old)| old));
         let meta = ObjectMeta {
             size: self.size,
             checksum_type: self.options.checksum,
@@ -239,7 +234,7 @@ impl Drop for ObjectWriter {
 
 /// Gives a written part its final name.
 pub(crate) fn publish_part(
-    mut blob: BlobWriter,
+    blob: &mut BlobWriter,
     role: Role,
     bid: u64,
     name: &str,
