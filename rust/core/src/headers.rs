@@ -18,6 +18,12 @@ pub const LOCATION: &str = "ais-location";
 pub const MIRROR_COPIES: &str = "ais-mirror-copies";
 /// Mountpaths of the copies, comma-separated.
 pub const MIRROR_PATHS: &str = "ais-mirror-paths";
+/// Number of chunks of a chunked object.
+pub const CHUNKS_COUNT: &str = "ais-chunks-count";
+/// Bytes of its largest chunk.
+pub const CHUNKS_MAX_SIZE: &str = "ais-chunks-max-chunk-size";
+/// Handle that continues an append.
+pub const APPEND_HANDLE: &str = "ais-append-handle";
 /// Bucket properties as JSON.
 pub const BUCKET_PROPS: &str = "ais-bucket-props";
 /// Error JSON of a HEAD answer.

@@ -56,7 +56,7 @@ impl Target {
                 ));
             }
             "mpt-abort" => {
-                return Err(ApiError::unsupported("multipart upload is not supported yet"));
+                return self.abort_upload(req, object).await;
             }
             other => return Err(ApiError::bad_request(format!("invalid action \"{other}\""))),
         }

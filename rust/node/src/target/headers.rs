@@ -103,7 +103,7 @@ pub(crate) fn modified_s(meta: &ObjectMeta) -> u64 {
 /// One name in the `props` query of a HEAD request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Prop {
-    /// `name` and `size`: nothing beyond what is always there; `ec` and `chunked`: nothing here yet.
+    /// `name` and `size`: nothing beyond what is always there; `ec`: nothing here yet.
     Implied,
     Checksum,
     Atime,
@@ -113,12 +113,13 @@ pub(crate) enum Prop {
     Etag,
     Location,
     Copies,
+    Chunked,
 }
 
 impl Prop {
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name {
-            "name" | "size" | "ec" | "chunked" => Self::Implied,
+            "name" | "size" | "ec" => Self::Implied,
             "checksum" => Self::Checksum,
             "atime" => Self::Atime,
             "version" => Self::Version,
@@ -127,6 +128,7 @@ impl Prop {
             "etag" => Self::Etag,
             "location" => Self::Location,
             "copies" => Self::Copies,
+            "chunked" => Self::Chunked,
             _ => return None,
         })
     }
@@ -146,6 +148,12 @@ impl Prop {
             Self::Copies => {
                 add(map, headers::MIRROR_COPIES, COPIES);
                 add(map, headers::MIRROR_PATHS, place.1);
+            }
+            Self::Chunked => {
+                if let Some((count, largest)) = meta.chunks() {
+                    add(map, headers::CHUNKS_COUNT, &count.to_string());
+                    add(map, headers::CHUNKS_MAX_SIZE, &largest.to_string());
+                }
             }
         }
     }

@@ -19,6 +19,7 @@ mod headers;
 mod members;
 mod moss;
 mod objects;
+mod parts;
 mod place;
 mod put;
 mod read;
@@ -72,6 +73,7 @@ impl Target {
     pub async fn new(ctx: Arc<NodeContext>, store: Arc<Store>) -> Arc<Self> {
         let objects = Arc::new(Objects::new(store));
         ctx.tasks.spawn_until_stop(forget_destroyed(ctx.state.clone(), Arc::clone(&objects)));
+        ctx.tasks.spawn_until_stop(parts::expire(Arc::clone(&objects)));
         Arc::new(Self {
             ctx,
             objects,
@@ -155,10 +157,8 @@ impl Target {
         match message.action.as_str() {
             "check-lock" => Ok(self.check_lock(&object)),
             "rename-obj" => self.rename(req, &found, object, &message.name).await,
-            "mpt-upload" | "mpt-complete" => Err(ApiError::unsupported(format!(
-                "action \"{}\" is not supported yet",
-                message.action
-            ))),
+            "mpt-upload" => self.start_upload(req, bucket, name).await,
+            "mpt-complete" => self.complete_upload(req, bucket, name, message.value).await,
             other => Err(ApiError::bad_request(format!("invalid action \"{other}\" on an object"))),
         }
     }

@@ -23,11 +23,8 @@ use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
 
 /// PUT forms that this build does not have, by the query key that selects them.
-const OTHER_FORMS: [(&str, &str); 3] = [
-    ("uploadId", "multipart upload"),
-    ("archpath", "adding a file to a shard"),
-    ("append_type", "appending to an object"),
-];
+const OTHER_FORMS: [(&str, &str); 2] =
+    [("archpath", "adding a file to a shard"), ("append_type", "appending to an object")];
 
 impl Target {
     pub(super) async fn put(
@@ -36,6 +33,9 @@ impl Target {
         bucket: &str,
         name: &str,
     ) -> Result<Reply, ApiError> {
+        if !req.query.text("uploadId").is_empty() && req.query.text("object_to").is_empty() {
+            return self.put_part(req, bucket, name).await;
+        }
         let started = Instant::now();
         let done = self.put_object(req, bucket, name).await;
         match &done {
@@ -173,7 +173,6 @@ fn given(headers: &HeaderMap, internal: bool) -> Result<Given, ApiError> {
 /// How the store is to put an object of a bucket.
 pub(super) fn put_options(props: &BucketProps, given: Given) -> PutOptions {
     let checksum = props.checksum.kind;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     PutOptions {
         checksum,
         // The protocol trusts the sender where the bucket has no checksums.
@@ -182,11 +181,17 @@ pub(super) fn put_options(props: &BucketProps, given: Given) -> PutOptions {
         custom: given.custom,
         version: given.version,
         versioned: props.versioning.enabled,
-        now_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        now_ns: now_ns(),
         chunks: Some(chunking(props)),
         if_absent: given.if_absent,
         if_match: given.if_match,
     }
+}
+
+/// Now, in nanoseconds since the epoch.
+pub(super) fn now_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// When objects of a bucket are cut into chunks: from the limit on, if there is one, and always when they
@@ -202,7 +207,7 @@ fn chunking(props: &BucketProps) -> Chunks {
     Chunks { from, size: conf.chunk_size.0 }
 }
 
-fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+pub(super) fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(value) = headers.get(CONTENT_LENGTH) else { return Ok(None) };
     let parsed = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     parsed.map(Some).ok_or_else(|| {
@@ -225,7 +230,7 @@ fn given_checksum(headers: &HeaderMap) -> Result<Option<(ChecksumType, String)>,
 }
 
 /// Initial custom metadata: one `key=value` per header line.
-fn given_custom(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
+pub(super) fn given_custom(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
     let mut custom = BTreeMap::new();
     for header in headers.get_all(CUSTOM_MD) {
         let text = std::str::from_utf8(header.as_bytes());

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use aistore_core::error::ApiError;
-use aistore_store::{ObjectMeta, ObjectWriter, PutOptions};
+use aistore_store::{ObjectMeta, ObjectWriter, PutOptions, StoreError};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
@@ -24,6 +24,18 @@ use crate::tasks::lost_task;
 pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// A piece of the body, as it came.
 type Piece = Vec<Bytes>;
+
+/// Where the bytes of a body go.
+pub(super) trait Sink: Send + 'static {
+    /// Takes in bytes; blocks on the disk.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+}
+
+impl Sink for ObjectWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        Self::write(self, bytes)
+    }
+}
 
 /// Receives a whole body and stores it as `object`; `length` is the announced one.
 ///
@@ -41,24 +53,48 @@ where
     B::Error: Display,
 {
     let cname = object.cname();
-    let (first, mut more) = next_piece(body, &cname).await?;
+    let shared = Arc::new((objects, object));
+    let begin = {
+        let shared = Arc::clone(&shared);
+        move || begin(&shared.0, &shared.1, options)
+    };
+    let finish = move |writer| finish(&shared.0, &shared.1, writer);
+    receive_into(&cname, begin, finish, body, length).await
+}
+
+/// Receives a whole body into what `begin` opens, and ends with `finish`; both block on the disk. `cname`
+/// is for messages. Dropping the future, or a body that breaks off, drops what was opened.
+pub(super) async fn receive_into<B, S, T>(
+    cname: &str,
+    begin: impl FnOnce() -> Result<S, ApiError> + Send + 'static,
+    finish: impl FnOnce(S) -> Result<T, ApiError> + Send + 'static,
+    body: &mut B,
+    length: Option<u64>,
+) -> Result<T, ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Display,
+    S: Sink,
+    T: Send + 'static,
+{
+    let (first, mut more) = next_piece(body, cname).await?;
+    let cname: Arc<str> = cname.into();
     if !more {
         check_length(&first, length, &cname)?;
         let stored = tokio::task::spawn_blocking(move || {
-            let mut writer = begin(&objects, &object, options)?;
-            write(&mut writer, &first, &object)?;
-            finish(&objects, &object, writer)
+            let mut sink = begin()?;
+            write(&mut sink, &first, &cname)?;
+            finish(sink)
         });
         return stored.await.map_err(|err| lost_task(&err))?;
     }
-    let shared = Arc::new((objects, object));
     let mut total = size(&first);
     let mut writing = {
-        let shared = Arc::clone(&shared);
+        let cname = Arc::clone(&cname);
         tokio::task::spawn_blocking(move || {
-            let mut writer = begin(&shared.0, &shared.1, options)?;
-            write(&mut writer, &first, &shared.1)?;
-            Ok(writer)
+            let mut sink = begin()?;
+            write(&mut sink, &first, &cname)?;
+            Ok(sink)
         })
     };
     while more {
@@ -71,32 +107,32 @@ where
             }
         };
         total += size(&piece);
-        let mut writer = joined(writing).await?;
-        let shared = Arc::clone(&shared);
+        let mut sink = joined(writing).await?;
+        let cname = Arc::clone(&cname);
         writing = tokio::task::spawn_blocking(move || {
-            write(&mut writer, &piece, &shared.1)?;
-            Ok(writer)
+            write(&mut sink, &piece, &cname)?;
+            Ok(sink)
         });
     }
     if length.is_some_and(|length| length != total) {
         abandon(writing).await;
         return Err(short_body(&cname, length, total));
     }
-    let writer = joined(writing).await?;
-    let stored = tokio::task::spawn_blocking(move || finish(&shared.0, &shared.1, writer));
+    let sink = joined(writing).await?;
+    let stored = tokio::task::spawn_blocking(move || finish(sink));
     stored.await.map_err(|err| lost_task(&err))?
 }
 
-type Writing = JoinHandle<Result<ObjectWriter, ApiError>>;
+type Writing<S> = JoinHandle<Result<S, ApiError>>;
 
-async fn joined(writing: Writing) -> Result<ObjectWriter, ApiError> {
+async fn joined<S>(writing: Writing<S>) -> Result<S, ApiError> {
     writing.await.map_err(|err| lost_task(&err))?
 }
 
-/// Drops the writer where its clean-up may block.
-async fn abandon(writing: Writing) {
-    if let Ok(Ok(writer)) = writing.await {
-        let _ = tokio::task::spawn_blocking(move || drop(writer)).await;
+/// Drops the sink where its clean-up may block.
+async fn abandon<S: Send + 'static>(writing: Writing<S>) {
+    if let Ok(Ok(sink)) = writing.await {
+        let _ = tokio::task::spawn_blocking(move || drop(sink)).await;
     }
 }
 
@@ -109,9 +145,9 @@ fn begin(
     begun.map_err(|err| store_failure(&err, &object.cname()))
 }
 
-fn write(writer: &mut ObjectWriter, piece: &Piece, object: &ObjectRef) -> Result<(), ApiError> {
-    let written = piece.iter().try_for_each(|bytes| writer.write(bytes));
-    written.map_err(|err| store_failure(&err, &object.cname()))
+fn write(sink: &mut impl Sink, piece: &Piece, cname: &str) -> Result<(), ApiError> {
+    let written = piece.iter().try_for_each(|bytes| sink.write(bytes));
+    written.map_err(|err| store_failure(&err, cname))
 }
 
 fn finish(
