@@ -60,7 +60,7 @@ impl Client {
     /// Any request; the answer is collected in memory, at most 1 GiB of it.
     ///
     /// Redirects are followed with method and body kept. What may safely be done twice is tried again
-    /// when the connection fails; a POST or PATCH only when it cannot have arrived.
+    /// when the connection fails or the node is busy; a POST or PATCH only when it cannot have been done.
     pub async fn call(&self, call: Call) -> Result<Reply, ClientError> {
         reply(self.open_repeating(call).await?).await
     }
@@ -71,7 +71,7 @@ impl Client {
     }
 
     async fn open_repeating(&self, call: Call) -> Result<Opened, ClientError> {
-        let repeat = if call.method.is_idempotent() { Repeat::Broken } else { Repeat::Unsent };
+        let repeat = if call.method.is_idempotent() { Repeat::Busy } else { Repeat::Unsent };
         let mut budget = Budget::new(self.config().attempts);
         loop {
             match self.open_call(&call).await {

@@ -14,9 +14,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 pub(crate) enum Repeat {
     /// Only when the node cannot have seen the request.
     Unsent,
-    /// Also after a broken connection: doing it twice is as good as once.
-    Broken,
-    /// Also when the node says that it is busy.
+    /// Also after a broken connection, and when the node says that it is busy: doing it twice is as good
+    /// as once.
     Busy,
 }
 
@@ -36,9 +35,12 @@ impl Budget {
         match &failure.error {
             ClientError::Connect { .. } => failure.unsent || repeat != Repeat::Unsent,
             // 502 and 504 come from middlemen, 429 and 503 from a busy or starting node.
-            ClientError::Api { error, .. } => {
-                repeat == Repeat::Busy && matches!(error.status, 429 | 502 | 503 | 504)
-            }
+            ClientError::Api { error, .. } => match error.status {
+                // Refused before anything was done.
+                429 => true,
+                502..=504 => repeat == Repeat::Busy,
+                _ => false,
+            },
             _ => false,
         }
     }
@@ -74,7 +76,8 @@ mod tests {
             assert!(!Budget::applies(Repeat::Busy, &answer(status)), "{status}");
         }
         assert!(Budget::applies(Repeat::Busy, &answer(503)));
-        assert!(!Budget::applies(Repeat::Broken, &answer(503)));
+        assert!(!Budget::applies(Repeat::Unsent, &answer(503)));
+        assert!(Budget::applies(Repeat::Unsent, &answer(429)));
         let broken = |unsent| Failure {
             error: ClientError::Connect { url: "u".into(), source: "reset".into() },
             unsent,
@@ -82,7 +85,7 @@ mod tests {
         };
         assert!(Budget::applies(Repeat::Unsent, &broken(true)));
         assert!(!Budget::applies(Repeat::Unsent, &broken(false)));
-        assert!(Budget::applies(Repeat::Broken, &broken(false)));
+        assert!(Budget::applies(Repeat::Busy, &broken(false)));
     }
 
     #[tokio::test(start_paused = true)]

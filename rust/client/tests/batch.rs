@@ -156,7 +156,7 @@ async fn a_broken_stream_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn a_stream_that_always_breaks_is_an_error() {
     let (_, client) = three(|seen, _| frames(seen, Some(10))).await;
-    let err = run(&client, request(["o1".to_owned()], true)).await.unwrap_err();
+    let err = run(&client, request(["o1".to_owned()], false)).await.unwrap_err();
     assert!(matches!(err, ClientError::Truncated { .. }), "{err}");
 }
 
@@ -231,4 +231,24 @@ async fn a_consumer_that_stops_ends_the_transfer() {
         .unwrap();
     stream.next().await.unwrap();
     drop(stream);
+}
+
+#[tokio::test]
+async fn a_node_that_stays_away_costs_its_entries_or_the_batch() {
+    let good = |seen: &Seen, _| frames(seen, None);
+    let targets =
+        [Server::start(good).await, Server::start(|_, _| None).await, Server::start(good).await];
+    let gateway = gateway(&targets.iter().collect::<Vec<_>>(), nothing).await;
+    let client = client(&gateway);
+    let names: Vec<String> = (0..9).map(|i| format!("o{i}")).collect();
+    let got = run(&client, request(names.clone(), true)).await.unwrap();
+    let lost = got.iter().filter(|item| item.is_err()).count();
+    assert!((1..=3).contains(&lost), "{lost} of the entries were on the dead node");
+    for (item, name) in got.iter().zip(&names) {
+        match item {
+            Ok(data) => assert_eq!(data, &content(name)),
+            Err(text) => assert!(text.contains("batch read from http://"), "{text}"),
+        }
+    }
+    assert!(run(&client, request(names, false)).await.is_err());
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, NameError, Namespace, Provider, validate_object_name};
+use crate::error::ApiError;
 
 /// Missing entries that one request may have before it fails, unless configured otherwise.
 pub const DEFAULT_MAX_SOFT_ERRORS: u32 = 8;
@@ -225,6 +226,14 @@ pub struct MossResp {
     pub out: Vec<MossOut>,
     /// Job id.
     pub uuid: String,
+}
+
+/// Whether a failure concerns one entry and not the request, so that a batch that continues on errors
+/// marks the entry: it is missing, or its node or disk failed. A wrong range, an archive that cannot be
+/// read, or a bucket that does not exist would fail again.
+pub fn is_soft_error(error: &ApiError) -> bool {
+    let of_entry = matches!(error.status, 404 | 410 | 500 | 502..=599);
+    of_entry && !(error.status == 404 && error.message.starts_with("bucket \""))
 }
 
 #[cfg(test)]

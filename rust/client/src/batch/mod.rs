@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
-use aistore_core::moss::{BatchError, DEFAULT_MAX_SOFT_ERRORS, MossReq, Wanted};
+use aistore_core::moss::{BatchError, DEFAULT_MAX_SOFT_ERRORS, MossReq, Wanted, is_soft_error};
 use aistore_core::placement;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -180,9 +180,7 @@ impl BatchStream {
     fn judge(&mut self, error: &ApiError, lane: usize) -> Result<(), ClientError> {
         let url = self.lanes.get(lane).map_or("", |lane| lane.url.as_str());
         let fatal = |error: ApiError| Err(ClientError::api(error, "GET", url));
-        // A range out of bounds, or a bucket that does not exist or is closed, is the request's fault.
-        let soft = matches!(error.status, 404 | 410 | 500..=599);
-        if !self.continue_on_error || !soft || names_missing_bucket(error) {
+        if !self.continue_on_error || !is_soft_error(error) {
             return fatal(error.clone());
         }
         self.soft_errors += 1;
@@ -194,10 +192,6 @@ impl BatchStream {
             _ => Ok(()),
         }
     }
-}
-
-fn names_missing_bucket(error: &ApiError) -> bool {
-    error.status == 404 && error.message.starts_with("bucket \"")
 }
 
 fn refuse(error: &BatchError) -> ClientError {
@@ -226,7 +220,7 @@ impl Client {
         let mut stale = STALE_MAP_RETRIES;
         let mut lost = self.config().attempts.max(1) - 1;
         loop {
-            match self.scatter(&request, &wanted).await {
+            match self.scatter(&request, &wanted, lost > 0).await {
                 Ok(stream) => return Ok(stream),
                 Err(OpenError::Unknown) => {
                     return self.moss(request, &wanted, default_bucket).await;
@@ -248,7 +242,9 @@ impl Client {
         &self,
         request: &MossReq,
         wanted: &[Wanted],
+        try_again: bool,
     ) -> Result<BatchStream, OpenError> {
+        let continue_on_error = request.continue_on_error.unwrap_or(false);
         let map = self.smap(false).await.map_err(OpenError::Failed)?;
         let mut peers: Vec<Peer> = Vec::new();
         let mut order = Vec::with_capacity(wanted.len());
@@ -268,26 +264,46 @@ impl Client {
             order.push(u16::try_from(lane).unwrap_or(u16::MAX));
         }
         // All heads first: whatever concerns the map or the protocol shows before any entry is out.
-        let opened = peers.iter().map(|peer| peer.open(self, 0));
+        let opened = peers.iter().map(|peer| async {
+            match peer.open(self, 0).await {
+                Ok(answer) => Ok(Ok(answer)),
+                // Nobody waits a whole timeout twice; a node that is gone may come back at once.
+                Err(OpenError::Lost(error)) if continue_on_error && !try_again => Ok(Err(error)),
+                Err(OpenError::Failed(error @ ClientError::Timeout { .. }))
+                    if continue_on_error =>
+                {
+                    Ok(Err(error))
+                }
+                Err(error) => Err(error),
+            }
+        });
         let opened = futures_util::future::try_join_all(opened).await?;
         let budget = (READ_AHEAD_BYTES / peers.len().max(1)).max(READ_AHEAD_MIN_BYTES);
         let mut tasks = JoinSet::new();
         let mut lanes = Vec::with_capacity(peers.len());
         let mut max_soft_errors = Some(u64::from(DEFAULT_MAX_SOFT_ERRORS));
         for (peer, answer) in peers.into_iter().zip(opened) {
-            if let Some(limit) = answer.max_soft_errors() {
-                // Negative means that there is no limit.
-                max_soft_errors = u64::try_from(limit).ok();
-            }
             let (sender, receiver) = mpsc::channel(peer::RUNS_AHEAD);
             lanes.push(Lane::new(peer.url(), receiver));
-            tasks.spawn(peer.read(self.clone(), answer, sender, budget));
+            match answer {
+                Ok(answer) => {
+                    if let Some(limit) = answer.max_soft_errors() {
+                        // Negative means that there is no limit.
+                        max_soft_errors = u64::try_from(limit).ok();
+                    }
+                    let client = self.clone();
+                    tasks.spawn(peer.read(client, answer, sender, budget, continue_on_error));
+                }
+                Err(error) => {
+                    tasks.spawn(async move { peer.mark_rest(0, &error, &sender).await });
+                }
+            }
         }
         Ok(BatchStream {
             lanes,
             order: order.into_iter(),
             position: 0,
-            continue_on_error: request.continue_on_error.unwrap_or(false),
+            continue_on_error,
             soft_errors: 0,
             max_soft_errors,
             failed: false,

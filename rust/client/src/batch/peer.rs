@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aistore_core::error::ApiError;
 use aistore_core::headers::SMAP_VERSION;
 use aistore_core::moss::Wanted;
 use http::Method;
@@ -107,13 +108,15 @@ impl Peer {
     /// Reads the whole share into `sender`; ends when the consumer is gone.
     ///
     /// A connection that breaks is opened again from the first entry that is missing, within the
-    /// client's number of attempts.
+    /// client's number of attempts. A node that stays away ends the batch, or with `mark` costs the
+    /// entries that are missing.
     pub(super) async fn read(
         self,
         client: Client,
         answer: Answer,
         sender: mpsc::Sender<Message>,
         budget_bytes: usize,
+        mark: bool,
     ) {
         let lane =
             ReadAhead { budget: Arc::new(Semaphore::new(budget_bytes)), budget_bytes, sender };
@@ -140,11 +143,29 @@ impl Peer {
             let failure = Failure { error, unsent: false, retry_after: None };
             let given_up = if passing { attempts.spend(failure).await } else { Err(failure.error) };
             if let Err(error) = given_up {
-                let _ = lane.sender.send(Err(error)).await;
+                if mark && is_lost(&error) {
+                    self.mark_rest(done, &error, &lane.sender).await;
+                } else {
+                    let _ = lane.sender.send(Err(error)).await;
+                }
                 return;
             }
             tracing::debug!(url = self.url, done, "batch stream broke; asking for the rest");
         }
+    }
+
+    /// Hands out the entries from position `from` on as failed.
+    pub(super) async fn mark_rest(
+        &self,
+        from: usize,
+        error: &ClientError,
+        sender: &mpsc::Sender<Message>,
+    ) {
+        let text = format!("batch read from {} failed: {error}", self.url);
+        let left = self.wanted.len().saturating_sub(from);
+        let items = (0..left).map(|_| Err(ApiError::unavailable(text.clone()))).collect();
+        // Nobody takes them when the consumer is gone.
+        let _ = sender.send(Ok(Run { items, _permit: None })).await;
     }
 
     async fn read_answer(
@@ -181,6 +202,17 @@ impl Peer {
     }
 }
 
+/// Whether a failure means that the node is gone, or as good as that.
+fn is_lost(error: &ClientError) -> bool {
+    match error {
+        ClientError::Connect { .. }
+        | ClientError::Truncated { .. }
+        | ClientError::Timeout { .. } => true,
+        ClientError::Api { error, .. } => matches!(error.status, 429 | 502 | 503 | 504),
+        _ => false,
+    }
+}
+
 /// The budget of one lane and its way to the consumer.
 struct ReadAhead {
     budget: Arc<Semaphore>,
@@ -192,7 +224,7 @@ impl ReadAhead {
     /// Waits for room, then hands entries over; false when the consumer is gone.
     async fn hand_over(
         &self,
-        items: VecDeque<Result<bytes::Bytes, aistore_core::error::ApiError>>,
+        items: VecDeque<Result<bytes::Bytes, ApiError>>,
         bytes: usize,
     ) -> bool {
         // One entry larger than the budget takes all of it.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustix::net::{RecvFlags, recv};
 
-use super::Tick;
+use super::{TICK, Tick};
 
 /// Read buffer: an answer's head and, of small objects, the whole body.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -95,13 +95,15 @@ pub(crate) struct Conn {
 /// Deadline of one wait, with the caller's check in between.
 struct Watch<'a> {
     since: Instant,
+    ticked: Instant,
     wait: Duration,
     tick: Tick<'a>,
 }
 
 impl<'a> Watch<'a> {
     fn new(wait: Duration, tick: Tick<'a>) -> Self {
-        Self { since: Instant::now(), wait, tick }
+        let now = Instant::now();
+        Self { since: now, ticked: now, wait, tick }
     }
 
     /// Judges the outcome of one system call: bytes moved, or nothing yet.
@@ -110,6 +112,13 @@ impl<'a> Watch<'a> {
             Ok(0) => Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())),
             Ok(count) => {
                 self.since = Instant::now();
+                // Also while bytes trickle in, each before the socket's own timeout.
+                if self.since - self.ticked >= TICK {
+                    self.ticked = self.since;
+                    if !(self.tick)() {
+                        return Err(Broken::Interrupted);
+                    }
+                }
                 Ok(Some(count))
             }
             Err(e) => match e.kind() {

@@ -1,13 +1,13 @@
 //! Whole objects, or parts of them, into the caller's memory; large ones by several threads at once.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use aistore_core::bucket::Bucket;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::{Answer, Ask, Byte, Tick};
+use super::{Answer, Ask, Byte, TICK, Tick};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::objects::range_header;
@@ -167,20 +167,72 @@ impl Client {
         let offset = download.offset + first as u64;
         let parts = Parts::new(self, bucket, name, offset, identity, rest.chunks_mut(part));
         let helpers = (PARALLEL_PARTS - 1).min(parts.total);
+        let url = download.first.url().to_owned();
         std::thread::scope(|scope| {
             for _ in 0..helpers {
                 // A thread that cannot be had leaves its work to the others.
-                let _ = std::thread::Builder::new()
-                    .name("aistore-part".to_owned())
-                    .spawn_scoped(scope, || parts.work(tick));
+                let helper = parts.helpers.enter();
+                let _ = std::thread::Builder::new().name("aistore-part".to_owned()).spawn_scoped(
+                    scope,
+                    || {
+                        parts.work(tick);
+                        drop(helper);
+                    },
+                );
             }
             let first_tick = || !parts.stop.load(Ordering::Relaxed) && tick();
             if let Err(error) = download.first.read(head, &first_tick) {
                 parts.fail(Some(error));
             }
             parts.work(tick);
+            // Only this thread sees signals; the helpers end within a tick once it says so.
+            if !parts.helpers.wait(tick) {
+                parts.fail(Some(ClientError::Interrupted { url: url.clone() }));
+            }
         });
         parts.outcome()
+    }
+}
+
+/// Threads that are still reading.
+#[derive(Default)]
+struct Helpers {
+    running: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// One of them; counts until it is dropped.
+struct Helper<'a>(&'a Helpers);
+
+impl Helpers {
+    fn enter(&self) -> Helper<'_> {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Helper(self)
+    }
+
+    /// Waits until all have ended; false when `tick` says so before.
+    fn wait(&self, tick: Tick<'_>) -> bool {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        while *running > 0 {
+            let (guard, waited) =
+                self.ended.wait_timeout(running, TICK).unwrap_or_else(PoisonError::into_inner);
+            running = guard;
+            if waited.timed_out() {
+                drop(running);
+                if !tick() {
+                    return false;
+                }
+                running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Helper<'_> {
+    fn drop(&mut self) {
+        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.ended.notify_one();
     }
 }
 
@@ -194,6 +246,7 @@ struct Parts<'a, B> {
     total: usize,
     done: AtomicUsize,
     stop: AtomicBool,
+    helpers: Helpers,
     error: Mutex<Option<ClientError>>,
 }
 
@@ -224,6 +277,7 @@ impl<'a, B: Byte> Parts<'a, B> {
             queue: Mutex::new(queue),
             done: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
+            helpers: Helpers::default(),
             error: Mutex::new(None),
         }
     }

@@ -232,9 +232,10 @@ impl Client {
         let (conn, parsed) = loop {
             let (mut conn, used) = match pool.take(authority) {
                 Some(conn) => (conn, true),
-                None => match pool.connect(authority) {
-                    Some(conn) => (conn, false),
-                    None => return Ok(None),
+                None => match pool.connect(authority, tick) {
+                    Ok(Some(conn)) => (conn, false),
+                    Ok(None) => return Ok(None),
+                    Err(_) => return Err(ClientError::Interrupted { url }),
                 },
             };
             match conn.exchange(head, ask.body, wait, tick) {

@@ -5,14 +5,16 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::TICK;
-use super::conn::Conn;
+use super::conn::{Broken, Conn};
+use super::{TICK, Tick};
 use crate::config::ClientConfig;
 
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_mins(1);
 /// Addresses tried of a host name that has several.
 const MAX_ADDRESSES: usize = 4;
+/// Longest time in which a connection attempt does not look whether the caller wants to end.
+const CONNECT_TRY: Duration = Duration::from_millis(500);
 
 /// Connections that wait for the next request.
 pub(crate) struct QuickPool {
@@ -68,21 +70,46 @@ impl QuickPool {
     }
 
     /// A new connection; `None` when there is none to be had.
-    pub(crate) fn connect(&self, authority: &str) -> Option<Conn> {
-        let parsed = authority.parse::<SocketAddr>().map(|address| vec![address]);
-        let addresses = match parsed {
-            Ok(addresses) => addresses,
-            Err(_) if has_port(authority) => authority.to_socket_addrs().ok()?.collect(),
-            Err(_) => (authority, 80).to_socket_addrs().ok()?.collect(),
-        };
-        let stream = addresses
-            .iter()
-            .take(MAX_ADDRESSES)
-            .find_map(|address| TcpStream::connect_timeout(address, self.connect_wait).ok())?;
-        stream.set_nodelay(true).ok()?;
-        stream.set_read_timeout(Some(TICK)).ok()?;
-        stream.set_write_timeout(Some(TICK)).ok()?;
-        Some(Conn::new(stream))
+    pub(crate) fn connect(&self, authority: &str, tick: Tick<'_>) -> Result<Option<Conn>, Broken> {
+        let Some(addresses) = resolve(authority) else { return Ok(None) };
+        for address in addresses.iter().take(MAX_ADDRESSES) {
+            let Some(stream) = connect_watched(address, self.connect_wait, tick)? else { continue };
+            let prepared = stream
+                .set_nodelay(true)
+                .and_then(|()| stream.set_read_timeout(Some(TICK)))
+                .and_then(|()| stream.set_write_timeout(Some(TICK)));
+            return Ok(prepared.is_ok().then(|| Conn::new(stream)));
+        }
+        Ok(None)
+    }
+}
+
+fn resolve(authority: &str) -> Option<Vec<SocketAddr>> {
+    if let Ok(address) = authority.parse::<SocketAddr>() {
+        return Some(vec![address]);
+    }
+    if has_port(authority) {
+        return authority.to_socket_addrs().ok().map(Iterator::collect);
+    }
+    (authority, 80).to_socket_addrs().ok().map(Iterator::collect)
+}
+
+/// Connects in short tries, with the caller's check in between.
+fn connect_watched(
+    address: &SocketAddr,
+    wait: Duration,
+    tick: Tick<'_>,
+) -> Result<Option<TcpStream>, Broken> {
+    let deadline = Instant::now() + wait;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match TcpStream::connect_timeout(address, left.min(CONNECT_TRY).max(TICK)) {
+            Ok(stream) => return Ok(Some(stream)),
+            Err(e) if e.kind() != std::io::ErrorKind::TimedOut => return Ok(None),
+            Err(_) if !tick() => return Err(Broken::Interrupted),
+            Err(_) if left <= CONNECT_TRY => return Ok(None),
+            Err(_) => {}
+        }
     }
 }
 

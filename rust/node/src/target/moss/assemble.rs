@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aistore_core::error::ApiError;
+use aistore_core::moss::is_soft_error;
 use bytes::Bytes;
 
 use super::layout::Layout;
@@ -230,7 +231,7 @@ impl Assembler {
         match self.on_failure {
             OnFailure::Report => {}
             OnFailure::Abort => return Err(error),
-            OnFailure::Mark(_) if !is_soft(&error) => return Err(error),
+            OnFailure::Mark(_) if !is_soft_error(&error) => return Err(error),
             OnFailure::Mark(most) => {
                 self.failures += 1;
                 if most >= 0 && self.failures > most {
@@ -245,10 +246,4 @@ impl Assembler {
         self.results.push(EntryResult { bytes: 0, error: Some(error.message) });
         Ok(())
     }
-}
-
-/// Whether the failure concerns the entry and not the request: a wrong range, or an archive that
-/// cannot be read, would fail again.
-fn is_soft(error: &ApiError) -> bool {
-    !matches!(error.status, 400 | 416 | 501)
 }
