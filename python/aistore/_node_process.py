@@ -46,6 +46,7 @@ class NodeSpec:
         ready: File that it writes when it serves.
         log_level: What it logs.
         listen: Address to listen on.
+        promote_root: Directory whose files it may promote to objects; None for the node's default.
     """
 
     name: str
@@ -57,6 +58,7 @@ class NodeSpec:
     ready: Path
     log_level: str
     listen: str = "127.0.0.1:0"
+    promote_root: Path | None = None
 
     def arguments(self, parent_pid: int) -> list[str]:
         """Command-line arguments of the node."""
@@ -73,6 +75,8 @@ class NodeSpec:
         arguments = [text for option in options.items() for text in option]
         for path in self.mountpaths:
             arguments += ["--mountpath", str(path)]
+        if self.promote_root:
+            arguments += ["--promote-root", str(self.promote_root)]
         return arguments
 
 

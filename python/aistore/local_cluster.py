@@ -68,7 +68,7 @@ class LocalCluster:
                 raise ValueError(f"{name} {count}: expected at least 1")
         temporary = root is None
         self._root = Path(tempfile.mkdtemp(prefix="aistore-") if root is None else root).absolute()
-        self._root.mkdir(parents=True, exist_ok=True)
+        self.promote_root.mkdir(parents=True, exist_ok=True)
         self._owner = os.getpid()
         self._log_level = log_level
         self._start_timeout = start_timeout
@@ -88,6 +88,11 @@ class LocalCluster:
         except BaseException:
             self._finalizer()
             raise
+
+    @property
+    def promote_root(self) -> Path:
+        """Directory whose files can be promoted to objects."""
+        return self._root / "promote"
 
     def _start(self, gateways: int, targets: int, mountpaths: int) -> None:
         deadline = time.monotonic() + self._start_timeout
@@ -114,6 +119,7 @@ class LocalCluster:
             log=self._root / "logs" / f"{name}.log",
             ready=home / "ready.json",
             log_level=self._log_level,
+            promote_root=self.promote_root,
         )
         return NodeProcess.launch(spec)
 

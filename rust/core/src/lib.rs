@@ -19,6 +19,7 @@ pub mod list;
 pub mod moss;
 mod patch;
 pub mod placement;
+pub mod promote;
 pub mod props;
 pub mod range;
 pub mod smap;

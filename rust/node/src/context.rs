@@ -45,6 +45,8 @@ pub struct NodeContext {
     pub upstream: Option<Upstream>,
     /// Where this process keeps identity and metadata.
     pub data_dir: PathBuf,
+    /// Directories whose files may be promoted to objects.
+    pub promote_roots: Vec<PathBuf>,
     /// Background work.
     pub tasks: Tasks,
     /// Whether start-up is over.

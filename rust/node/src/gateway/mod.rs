@@ -9,6 +9,7 @@ mod jobs;
 mod list;
 mod moss;
 mod objects;
+mod promote;
 mod rate;
 pub(crate) mod redirect;
 mod relay;

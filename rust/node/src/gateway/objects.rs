@@ -61,7 +61,7 @@ impl Gateway {
             "promote" if !access.allows(props::ACCESS_PROMOTE) => {
                 Err(ApiError::access_denied(bucket, "PROMOTE"))
             }
-            "promote" => Err(ApiError::unsupported("\"promote\" is not supported by this version")),
+            "promote" => self.promote(bucket, message).await,
             "blob-download" if !bucket.is_remote() => Err(ApiError::new(
                 400,
                 "ErrNotRemoteBck",

@@ -1,6 +1,7 @@
 //! What each kind does on one target.
 
 mod load_lom_cache;
+mod promote;
 
 use std::sync::Arc;
 
@@ -11,13 +12,14 @@ use crate::target::Target;
 
 /// Whether this version runs jobs of the kind.
 pub(crate) fn runs(kind: &str) -> bool {
-    matches!(kind, "load-lom-cache")
+    matches!(kind, "load-lom-cache" | "promote")
 }
 
 /// Runs a share; see [`runs`].
 pub(super) async fn run(target: Arc<Target>, job: Arc<Job>) -> Result<(), ApiError> {
     match job.record.kind.as_str() {
         "load-lom-cache" => load_lom_cache::run(target, job).await,
+        "promote" => promote::run(target, job).await,
         other => Err(ApiError::unsupported(format!(
             "this version of the server cannot run jobs of kind \"{other}\""
         ))),

@@ -68,6 +68,9 @@ struct Flags {
     /// Directory for objects, best one per disk; repeat it for more [default: mp1 in the data directory]
     #[arg(long, value_name = "DIR", env = "AISNODE_MOUNTPATH", value_delimiter = ',')]
     mountpath: Vec<PathBuf>,
+    /// Directory whose files may be promoted to objects; repeat it for more [default: /var/lib/ais/promote]
+    #[arg(long, value_name = "DIR", env = "AISNODE_PROMOTE_ROOT", value_delimiter = ',')]
+    promote_root: Vec<PathBuf>,
     /// Gateway of the cluster to join, such as http://10.0.0.1:8080
     #[arg(long, value_name = "URL", env = "AISNODE_JOIN")]
     join: Option<String>,
@@ -90,11 +93,12 @@ struct Flags {
 }
 
 /// Names a configuration file may use.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "role",
     "listen",
     "data-dir",
     "mountpath",
+    "promote-root",
     "join",
     "ready-file",
     "parent-pid",
@@ -113,6 +117,8 @@ pub(crate) struct Options {
     pub(crate) data_dir: PathBuf,
     /// Object directories; at least one for a target.
     pub(crate) mountpaths: Vec<PathBuf>,
+    /// Directories whose files may be promoted; absolute, at least one.
+    pub(crate) promote_roots: Vec<PathBuf>,
     /// Base URL of a gateway, without a trailing slash.
     pub(crate) join: Option<String>,
     /// Where to announce readiness.
@@ -149,11 +155,14 @@ fn over(file: Flags, flags: Flags, path: &Path) -> Flags {
     } else {
         flags.mountpath
     };
+    let promote_root =
+        if flags.promote_root.is_empty() { file.promote_root } else { flags.promote_root };
     Flags {
         role: flags.role.or(file.role),
         listen: flags.listen.or(file.listen),
         data_dir: flags.data_dir.or(file.data_dir.map(absolute)),
         mountpath,
+        promote_root,
         join: flags.join.or(file.join),
         config: flags.config,
         ready_file: flags.ready_file.or(file.ready_file.map(absolute)),
@@ -234,6 +243,16 @@ fn check(flags: Flags) -> Result<Options, OptionsError> {
             return Err(invalid(format!("--mountpath {} is given twice", path.display())));
         }
     }
+    let mut promote_roots = flags.promote_root;
+    if let Some(path) = promote_roots.iter().find(|path| !is_plain(path)) {
+        return Err(invalid(format!(
+            "bad --promote-root \"{}\": expected an absolute path without \"..\", below \"/\"",
+            path.display()
+        )));
+    }
+    if promote_roots.is_empty() {
+        promote_roots.push(PathBuf::from(aistore_core::promote::DEFAULT_ROOT));
+    }
     let log_level = flags.log_level.unwrap_or_else(|| "info".to_owned());
     // A word that is no level would parse as the name of a module, and silence all others.
     let is_level = log_level.parse::<tracing::level_filters::LevelFilter>().is_ok();
@@ -249,12 +268,22 @@ fn check(flags: Flags) -> Result<Options, OptionsError> {
         listen,
         data_dir,
         mountpaths,
+        promote_roots,
         join,
         ready_file: flags.ready_file,
         parent_pid: flags.parent_pid,
         log_level,
         log_format: flags.log_format.unwrap_or_default(),
     })
+}
+
+/// Whether a path is absolute, has no `..`, and is not the root of everything.
+fn is_plain(path: &Path) -> bool {
+    use std::path::Component;
+    let mut parts = path.components();
+    parts.next() == Some(Component::RootDir)
+        && path.parent().is_some()
+        && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 fn check_listen(text: &str) -> Result<SocketAddr, OptionsError> {
@@ -323,6 +352,7 @@ mod tests {
         assert_eq!(options.role, Role::Both);
         assert_eq!(options.listen.to_string(), DEFAULT_LISTEN);
         assert_eq!(options.mountpaths, [PathBuf::from("/d/mp1")]);
+        assert_eq!(options.promote_roots, [PathBuf::from("/var/lib/ais/promote")]);
     }
 
     #[test]
@@ -339,6 +369,8 @@ mod tests {
         assert!(message(&["--mountpath", "/m,/m"]).contains("twice"));
         assert!(message(&["--listen", "nonsense"]).contains("HOST:PORT"));
         assert!(message(&["--join", "ftp://h"]).contains("http://HOST:PORT"));
+        assert!(message(&["--promote-root", "a/b"]).contains("absolute"));
+        assert!(message(&["--promote-root", "/"]).contains("below"));
         assert!(message(&["--parent-pid", "0"]).contains("positive"));
         assert!(message(&["--no-such-flag"]).contains("--no-such-flag"));
     }

@@ -1,7 +1,7 @@
 //! Bringing nodes up, and taking them down in the reverse order.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -44,6 +44,7 @@ pub(super) struct Process {
     consensus: Option<Arc<Consensus>>,
     store: Option<Arc<Store>>,
     data_dir: Option<DataDir>,
+    promote_roots: Vec<PathBuf>,
 }
 
 /// Content of the ready file.
@@ -76,6 +77,7 @@ impl Process {
             (_, Some((_, bound))) => Some(listen_after(options.listen, *bound)?),
             (_, None) => Some(listen(options.listen)?),
         };
+        self.promote_roots.clone_from(&options.promote_roots);
         let data_dir = DataDir::open(&options.data_dir).map_err(|err| err.to_string())?;
         let mut nodes = Vec::new();
         let mut join_url = options.join.clone();
@@ -191,6 +193,7 @@ impl Process {
             intra,
             upstream,
             data_dir: dir.to_owned(),
+            promote_roots: self.promote_roots.clone(),
             tasks: self.tasks.clone(),
             ready: AtomicBool::new(false),
         })

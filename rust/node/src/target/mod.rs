@@ -21,6 +21,7 @@ mod moss;
 mod objects;
 mod parts;
 mod place;
+pub(crate) mod promote;
 mod put;
 mod read;
 mod readers;
@@ -105,6 +106,10 @@ impl Target {
                 _ => Ok(reply::method_not_allowed("POST")),
             },
             ("v1", "jobs", "", "") => self.job_snaps(&mut req).await,
+            ("v1", "promote", step, "") => match req.method {
+                Method::POST => self.promote(&mut req, step).await,
+                _ => Ok(reply::method_not_allowed("POST")),
+            },
             ("v1", "ml", "moss", rest) => match req.method {
                 Method::GET => self.moss(req, rest).await,
                 _ => Ok(reply::method_not_allowed("GET")),
