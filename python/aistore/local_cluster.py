@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import os
-import shutil
-import tempfile
 import time
 import weakref
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aistore import _node_process
 from aistore._node_process import NodeProcess, NodeSpec
+from aistore._temp_roots import TempRoot
 from aistore.sdk._handles import forget_endpoint
 from aistore.sdk.client import Client
 from aistore.sdk.errors import AISError, LocalClusterError
@@ -46,7 +45,8 @@ class LocalCluster:
 
     Raises:
         ValueError: A number is out of range.
-        LocalClusterError: A node did not come up; the message quotes its log.
+        LocalClusterError: A node did not come up, and the message quotes its log; or `root` holds
+            data of more targets.
     """
 
     def __init__(
@@ -66,9 +66,11 @@ class LocalCluster:
         ):
             if count < 1:
                 raise ValueError(f"{name} {count}: expected at least 1")
-        temporary = root is None
-        self._root = Path(tempfile.mkdtemp(prefix="aistore-") if root is None else root).absolute()
+        temporary = TempRoot() if root is None else None
+        self._root = temporary.path if temporary else Path(root or "").absolute()
+        self._root.mkdir(parents=True, exist_ok=True)
         self.promote_root.mkdir(parents=True, exist_ok=True)
+        _require_all_targets(self._root, targets)
         self._owner = os.getpid()
         self._log_level = log_level
         self._start_timeout = start_timeout
@@ -81,7 +83,7 @@ class LocalCluster:
             self._owner,
             self._gateways,
             self._targets,
-            self._root if temporary else None,
+            temporary,
         )
         try:
             self._start(gateways, targets, mountpaths)
@@ -271,8 +273,27 @@ class LocalCluster:
         return f"<b>{html.escape(repr(self))}</b><table>{head}{rows}</table>"
 
 
+def _require_all_targets(root: Path, targets: int) -> None:
+    """Checks that no data would be left out.
+
+    Raises:
+        LocalClusterError: The directory holds data of more targets than are to be started.
+    """
+    numbers = [
+        int(number)
+        for home in root.glob("target-*")
+        if (number := home.name.removeprefix("target-")).isdecimal() and (home / "data").exists()
+    ]
+    held = max(numbers, default=-1) + 1
+    if held > targets:
+        raise LocalClusterError(
+            f"{root} holds data of {held} targets: start the cluster with targets={held} or more,"
+            " or in another directory"
+        )
+
+
 def _end(
-    owner: int, gateways: list[NodeProcess], targets: list[NodeProcess], remove: Path | None
+    owner: int, gateways: list[NodeProcess], targets: list[NodeProcess], remove: TempRoot | None
 ) -> None:
     """Ends the nodes, targets first so that they can say goodbye to their gateway."""
     if os.getpid() != owner:
@@ -286,4 +307,4 @@ def _end(
     targets.clear()
     gateways.clear()
     if remove is not None:
-        shutil.rmtree(remove, ignore_errors=True)
+        remove.remove()

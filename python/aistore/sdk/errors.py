@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote, urlsplit
 
 _NOT_FOUND = 404
 _CONFLICT = 409
 
 # What a server error is about: the first bucket or object URL in its text.
 _CNAME = re.compile(r"(ais|aws|azure|gcp|oci|gs|s3)://([A-Za-z0-9@#._-]{1,132})(/?)")
+
+
+# What a request is about: the bucket and the object in its path.
+_PATH = re.compile(r"/v1/(?:objects|buckets)/([^/]+)/?(.*)")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class APIRequestError(Exception):
         message: The server's text, or what went wrong on the way.
         req_url: URL of the request.
         req: The request.
+        bucket: What bucket the request was about: `ais://name`; empty if about none.
+        obj_name: What object of it; empty if about none.
     """
 
     def __init__(
@@ -39,6 +46,17 @@ class APIRequestError(Exception):
         self.req = req
         super().__init__(f"STATUS:{status_code}, MESSAGE:{message}, REQ_URL:{req_url}")
 
+    @property
+    def bucket(self) -> str:
+        """`provider://name` of the bucket that the request was about; empty if about none."""
+        provider, bucket, _ = _subject(self.req_url, self.message)
+        return f"{provider}://{bucket}" if bucket else ""
+
+    @property
+    def obj_name(self) -> str:
+        """Name of the object that the request was about; empty if about none."""
+        return _subject(self.req_url, self.message)[2]
+
     def __str__(self) -> str:
         return f"STATUS:{self.status_code}, MESSAGE:{self.message}, REQ_URL:{self.req_url}"
 
@@ -46,6 +64,17 @@ class APIRequestError(Exception):
         self,
     ) -> tuple[type[APIRequestError], tuple[int, str, str, RequestInfo | None]]:
         return type(self), (self.status_code, self.message, self.req_url, self.req)
+
+
+def _subject(url: str, message: str) -> tuple[str, str, str]:
+    """Provider, bucket and object of a request, by its URL, else by the server's text."""
+    parts = urlsplit(url)
+    found = _PATH.search(parts.path)
+    if found:
+        provider = parse_qs(parts.query).get("provider", ["ais"])[0]
+        return provider, unquote(found[1]), unquote(found[2] or "")
+    named = _CNAME.search(message)
+    return (named[1], named[2], "") if named else ("", "", "")
 
 
 class AISError(APIRequestError):
@@ -172,6 +201,26 @@ class NoTargetError(Exception):
 
     def __reduce__(self) -> tuple[type[NoTargetError], tuple[int]]:
         return type(self), (self.total_nodes,)
+
+
+class InvalidPipelineError(ValueError):
+    """Transformers that cannot be chained."""
+
+
+class ETLDirectPutTransientError(Exception):
+    """A transformer could not hand an object on; trying again may help."""
+
+    def __init__(
+        self, url: str, cause: BaseException | str, bail_without_local_retry: bool = False
+    ) -> None:
+        super().__init__(f"direct put to {url} failed: {cause}")
+        self.url, self.cause = url, cause
+        self.bail_without_local_retry = bail_without_local_retry
+
+    def __reduce__(
+        self,
+    ) -> tuple[type[ETLDirectPutTransientError], tuple[str, BaseException | str, bool]]:
+        return type(self), (self.url, self.cause, self.bail_without_local_retry)
 
 
 class LocalClusterError(RuntimeError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from support import process_is_gone, wait_until
 
 import aistore
+from aistore._temp_roots import TempRoot
 from aistore.sdk.errors import LocalClusterError
 from aistore.sdk.obj.obj_file.errors import ObjectFileReaderStreamError
 
@@ -91,3 +94,32 @@ def test_reading_a_file_goes_on_when_the_target_comes_back() -> None:
         obj.get_writer().put_content(content[::-1])
         with pytest.raises(ObjectFileReaderStreamError, match="changed"):
             file.read()
+
+
+def test_a_root_with_more_targets_is_refused(tmp_path: Path) -> None:
+    with aistore.LocalCluster(targets=2, root=tmp_path / "c"):
+        pass
+    with pytest.raises(LocalClusterError, match="data of 2 targets: start .* targets=2"):
+        aistore.LocalCluster(targets=1, root=tmp_path / "c")
+
+
+KILLED = """
+import os, signal, aistore
+cluster = aistore.LocalCluster(targets=1)
+print(cluster.root, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_directory_of_a_killed_process_is_swept() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED], capture_output=True, text=True, check=False
+    )
+    root = Path(done.stdout.strip())
+    assert root.exists()
+    with aistore.LocalCluster(targets=1) as cluster:
+        assert not root.exists()
+        other = TempRoot()
+        assert cluster.root.exists(), "its owner lives"
+        other.remove()
+        assert not other.path.exists()

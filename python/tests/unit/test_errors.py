@@ -100,3 +100,17 @@ def test_importing_the_package_loads_neither_pydantic_nor_torch() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in out.stdout.split()}
     assert not loaded & {"pydantic", "torch", "numpy", "asyncio"}
+
+
+@pytest.mark.parametrize(
+    ("url", "message", "bucket", "name"),
+    [
+        ("http://h/v1/objects/b/a%20b/c?provider=aws", "gone", "aws://b", "a b/c"),
+        ("http://h/v1/buckets/b?provider=ais", "gone", "ais://b", ""),
+        ("http://h/v1/ml/moss", 'bucket "gcp://b" does not exist', "gcp://b", ""),
+        ("http://h/v1/daemon", "busy", "", ""),
+    ],
+)
+def test_errors_say_what_they_are_about(url: str, message: str, bucket: str, name: str) -> None:
+    error = pickle.loads(pickle.dumps(errors.from_native("api", 503, message, url, "GET")))
+    assert (error.status_code, error.bucket, error.obj_name) == (503, bucket, name)

@@ -31,9 +31,7 @@ def start(wire: Wire, path: str) -> str:
 
 
 def part(wire: Wire, path: str, upload: str, number: Any, body: bytes, **options: Any) -> Answer:
-    return wire.follow(
-        "PUT", f"{path}?uploadId={upload}&partNumber={number}", body=body, **options
-    )
+    return wire.follow("PUT", f"{path}?uploadId={upload}&partNumber={number}", body=body, **options)
 
 
 def complete(wire: Wire, path: str, upload: str, numbers: list[int] | None) -> Answer:
