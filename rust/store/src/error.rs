@@ -52,6 +52,9 @@ pub enum StoreError {
     /// The caller ended the work early.
     #[error("the work was cancelled")]
     Cancelled,
+    /// Another request works on the same thing.
+    #[error("{0}")]
+    Busy(String),
     /// The store was closed.
     #[error("the object store is closed")]
     Closed,

@@ -19,6 +19,7 @@
 //! ais/index/        the index engine's files
 //! ais/blobs/XX/ID   payload, then trailer; ID is 16 hex digits, XX its last two
 //! ais/tmp/          blobs being written; emptied at start
+//! ais/appends/      objects that are being appended to, one file per session
 //! ais/quarantine/   blobs whose trailer is damaged, set aside for a person to look at
 //! ```
 //!
@@ -35,6 +36,7 @@
 //! All calls block on the disk: call them off the async workers. [`ObjectReader::read_at_nowait`] alone
 //! never waits for the disk.
 
+mod appends;
 mod blob;
 mod change;
 mod codec;
@@ -72,6 +74,7 @@ mod uploads;
 mod usage;
 mod writer;
 
+pub use appends::{AppendId, AppendState, AppendWriter};
 pub use config::{Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
 pub use error::StoreError;
 pub use list::{ListChunk, ListQuery, Listed, Standing};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwap;
 
+use crate::appends::Appends;
 use crate::codec;
 use crate::error::StoreError;
 use crate::index::Change;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     /// mountpaths hold it alone.
     pub(crate) gate: RwLock<bool>,
     pub(crate) uploads: Uploads,
+    pub(crate) appends: Appends,
     /// Parts that are being read.
     pub(crate) pins: Arc<Pins>,
     /// While sweeps run: blobs that moved from one entry to another.
@@ -45,6 +47,7 @@ impl Shared {
             names,
             gate: RwLock::new(false),
             uploads: Uploads::default(),
+            appends: Appends::default(),
             pins: Arc::default(),
             kept: Mutex::default(),
         }

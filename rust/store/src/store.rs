@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 
+use crate::appends;
 use crate::codec::{self, RESERVED_BID};
 use crate::config::{Condition, PutOptions, StoreConfig};
 use crate::descriptors::MAX_CACHED_BLOB_BYTES;
@@ -84,6 +85,7 @@ impl Store {
         let draining = mountpaths.split_off(count);
         let set = MountpathSet::new(mountpaths, draining, scattered)?;
         intents::roll_forward(&set)?;
+        appends::roll_forward(&set)?;
         manifests::settle(&set)?;
         let cancel = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared::new(set));
@@ -207,9 +209,10 @@ impl Store {
     }
 
     /// Removes every object of a bucket; returns how many there were. Objects put meanwhile may stay.
-    /// Its uploads are aborted.
+    /// Its uploads and append sessions are ended.
     pub fn destroy_bucket(&self, bid: u64) -> Result<u64, StoreError> {
         self.abort_where(|owner, _| owner == bid)?;
+        appends::remove_where(&self.shared, |owner, _| owner == bid)?;
         let prefix = codec::key(bid, "");
         let end = successor(&prefix);
         let mut count = 0;
@@ -258,7 +261,7 @@ impl Store {
         Ok(batch)
     }
 
-    /// Ids of the buckets that have objects or uploads here, ascending.
+    /// Ids of the buckets that have objects, uploads or append sessions here, ascending.
     pub fn buckets(&self) -> Result<Vec<u64>, StoreError> {
         let mut found = BTreeSet::new();
         for mountpath in self.shared.set().members() {
@@ -278,6 +281,7 @@ impl Store {
             }
         }
         found.extend(self.shared.all_uploads()?.into_iter().map(|(record, _)| record.bid));
+        found.extend(appends::bids(&self.shared)?);
         Ok(found.into_iter().collect())
     }
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use aistore_core::checksum::ChecksumType;
 
+use crate::appends;
 use crate::codec;
 use crate::config::PutOptions;
 use crate::error::StoreError;
@@ -229,9 +230,11 @@ impl Store {
         Ok(parts.into_iter().map(info).collect())
     }
 
-    /// Aborts uploads without activity since `before_ns`; returns how many.
+    /// Ends uploads and append sessions without activity since `before_ns`; returns how many.
     pub fn expire_uploads(&self, before_ns: u64) -> Result<usize, StoreError> {
-        self.abort_where(|_, info| info.active_ns < before_ns)
+        let uploads = self.abort_where(|_, info| info.active_ns < before_ns)?;
+        let old = |_, active_ns| active_ns < before_ns;
+        Ok(uploads + appends::remove_where(&self.shared, old)?)
     }
 
     /// Aborts the uploads that are chosen; those that end by themselves meanwhile do not count.

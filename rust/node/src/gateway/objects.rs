@@ -20,6 +20,9 @@ const OBJECT_ACTIONS: [(&str, u64); 5] = [
     ("check-lock", 0),
 ];
 
+/// Separators in the handle of an append: `target|session|checksum type|bytes`.
+const APPEND_HANDLE_SEPARATORS: usize = 3;
+
 impl Gateway {
     /// Redirects an object request to its owner.
     pub(super) async fn object(&self, req: &mut Req) -> Result<Reply, ApiError> {
@@ -49,6 +52,9 @@ impl Gateway {
             return Err(ApiError::access_denied(&bucket, what));
         }
         self.limits.admit(&req.method, props, state.smap.pmap.len())?;
+        if let Some(handle) = append_handle(req) {
+            return self.to_appender(req, &state, handle, &bucket.object_cname(&path.object));
+        }
         self.to_owner(req, &state, &bucket, &path.object)
     }
 
@@ -94,6 +100,31 @@ impl Gateway {
         Ok(to(status, &location(target.url(), &req.raw_path, req.query.raw(), origin)))
     }
 
+    /// Redirects an append to the target where its session is, whoever owns the object by now.
+    fn to_appender(
+        &self,
+        req: &Req,
+        state: &ClusterState,
+        handle: &str,
+        cname: &str,
+    ) -> Result<Reply, ApiError> {
+        let id = handle.split('|').next().unwrap_or_default();
+        if handle.matches('|').count() != APPEND_HANDLE_SEPARATORS {
+            return Err(ApiError::bad_request(format!(
+                "{cname}: invalid APPEND handle \"{handle}\""
+            )));
+        }
+        let target = state.smap.tmap.get(id).ok_or_else(|| {
+            ApiError::bad_request(format!(
+                "{cname}: invalid APPEND handle: target \"{id}\" is not in the cluster; append again with an empty handle"
+            ))
+        })?;
+        self.ctx.metrics.redirects.inc();
+        let origin = self.origin(state);
+        let at = location(target.url(), &req.raw_path, req.query.raw(), origin);
+        Ok(to(StatusCode::TEMPORARY_REDIRECT, &at))
+    }
+
     /// Marks for a redirect that leaves now.
     pub(super) fn origin(&self, state: &ClusterState) -> Origin<'_> {
         Origin {
@@ -102,6 +133,12 @@ impl Gateway {
             state_version: state.version,
         }
     }
+}
+
+/// The handle of an append that goes on.
+fn append_handle(req: &Req) -> Option<&str> {
+    let appends = req.method == Method::PUT && !req.query.text("append_type").is_empty();
+    req.query.get("append_handle").filter(|handle| appends && !handle.is_empty())
 }
 
 /// 400: nobody can hold data.

@@ -20,6 +20,7 @@ pub(crate) fn store_failure(err: &StoreError, cname: &str) -> ApiError {
         StoreError::UnknownUpload { .. } | StoreError::UnknownAppend { .. } => {
             ApiError::not_found(format!("{cname}: {err}"))
         }
+        StoreError::Busy(_) => ApiError::new(409, "ErrBusy", format!("{cname}: {err}")),
         StoreError::Closed => ApiError::unavailable(format!("{cname}: the node is shutting down")),
         _ => {
             tracing::error!(object = cname, error = %err, "storage failure");

@@ -3,6 +3,7 @@
 //! Split by verb. What the verbs share: `place` finds the bucket and checks that this node is the one
 //! to ask, `objects` is the store behind its caches, `read` sends bytes.
 
+mod append;
 mod archive;
 mod buffers;
 mod byteranges;

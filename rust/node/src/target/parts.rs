@@ -23,7 +23,7 @@ use crate::tasks::lost_task;
 /// An upload without activity for so long is abandoned: a day.
 const IDLE_NS: u64 = 24 * 3600 * 1_000_000_000;
 /// How often abandoned uploads are looked for.
-const EXPIRY_PERIOD: Duration = Duration::from_secs(600);
+const EXPIRY_PERIOD: Duration = Duration::from_mins(10);
 /// Greatest number of a part.
 const MAX_PART_NUMBER: u32 = 9999;
 /// Lengths that an upload id may have.

@@ -22,10 +22,6 @@ use super::{Target, conditions};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
 
-/// PUT forms that this build does not have, by the query key that selects them.
-const OTHER_FORMS: [(&str, &str); 2] =
-    [("archpath", "adding a file to a shard"), ("append_type", "appending to an object")];
-
 impl Target {
     pub(super) async fn put(
         self: &Arc<Self>,
@@ -35,6 +31,10 @@ impl Target {
     ) -> Result<Reply, ApiError> {
         if !req.query.text("uploadId").is_empty() && req.query.text("object_to").is_empty() {
             return self.put_part(req, bucket, name).await;
+        }
+        let selects = |key: &str| !req.query.text(key).is_empty();
+        if selects("append_type") && !selects("object_to") && !selects("archpath") {
+            return self.append(req, bucket, name).await;
         }
         let started = Instant::now();
         let done = self.put_object(req, bucket, name).await;
@@ -59,10 +59,10 @@ impl Target {
         if !req.query.text("object_to").is_empty() {
             return Ok((self.copy_object(req, bucket, name).await?, 0));
         }
-        for (key, what) in OTHER_FORMS {
-            if !req.query.text(key).is_empty() {
-                return Err(ApiError::unsupported(format!("{what} ({key}) is not supported yet")));
-            }
+        if !req.query.text("archpath").is_empty() {
+            return Err(ApiError::unsupported(
+                "adding a file to a shard (archpath) is not supported yet",
+            ));
         }
         validate_object_name(name)?;
         let found = self.find_bucket(req, bucket).await?;
@@ -218,7 +218,9 @@ pub(super) fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, ApiEr
 }
 
 /// The checksum that the client sends along; both headers or neither.
-fn given_checksum(headers: &HeaderMap) -> Result<Option<(ChecksumType, String)>, ApiError> {
+pub(super) fn given_checksum(
+    headers: &HeaderMap,
+) -> Result<Option<(ChecksumType, String)>, ApiError> {
     let text =
         |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
     let (Some(kind), Some(value)) = (text(CHECKSUM_TYPE), text(CHECKSUM_VALUE)) else {

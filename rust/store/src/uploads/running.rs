@@ -65,8 +65,8 @@ impl Uploads {
 
     /// A part begins to arrive; hands out the hasher when the part is the next in order.
     pub(crate) fn part_begins(&self, id: u64, number: u32) -> Option<Hasher> {
-        let mut hashed = self.hashed();
-        let running = hashed.get_mut(&id)?;
+        let mut known = self.hashed();
+        let running = known.get_mut(&id)?;
         running.broken |= running.arriving > 0 || running.next != number;
         running.arriving += 1;
         if running.broken { None } else { running.hasher.take() }
@@ -74,8 +74,8 @@ impl Uploads {
 
     /// A part is complete (with what it got when it began, if that took in all of its bytes) or was given up.
     pub(crate) fn part_ends(&self, id: u64, hasher: Option<Hasher>) {
-        let mut hashed = self.hashed();
-        let Some(running) = hashed.get_mut(&id) else { return };
+        let mut known = self.hashed();
+        let Some(running) = known.get_mut(&id) else { return };
         running.arriving = running.arriving.saturating_sub(1);
         running.broken |= hasher.is_none();
         running.hasher = hasher;

@@ -1,0 +1,199 @@
+//! Appending to objects.
+//!
+//! Each append session is one growing file, `ais/appends/<bucket id>-<digest of the object>-<session>`, on
+//! the mountpath where the object belonged when the session began. The caller's handle carries how many
+//! bytes were acknowledged; what lies beyond is a torn append and is cut off by the next step. To flush a
+//! session, its file gets a trailer and becomes the object's blob: an entry under the reserved bucket id 0
+//! says so first, and is rolled forward after a crash.
+
+mod busy;
+mod files;
+mod flush;
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aistore_core::checksum::{ChecksumType, Hasher};
+
+use crate::error::StoreError;
+use crate::identity::random_u64;
+use crate::mountpath::SharedMountpath;
+use crate::reader::ObjectReader;
+use crate::store::{Store, check_name};
+pub(crate) use busy::Appends;
+use busy::Busy;
+pub(crate) use files::{bids, remove_where};
+use files::{find, path_of};
+pub(crate) use flush::roll_forward;
+
+/// Bytes copied at a time when a session begins with what the object has.
+const COPY_BYTES: usize = 256 * 1024;
+/// How often the free space is looked at, in bytes written.
+const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Identity of an append session: 16 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AppendId(u64);
+
+impl AppendId {
+    /// Parses what its display form says; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = Some(text).filter(|text| text.len() == 16 && lower)?;
+        u64::from_str_radix(digits, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for AppendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Where a session stands: what a handle carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendState {
+    /// The session.
+    pub id: AppendId,
+    /// Bytes acknowledged.
+    pub size: u64,
+    /// Type of the checksum that is computed while bytes arrive.
+    pub checksum: ChecksumType,
+}
+
+/// An append in progress. Dropping it takes the bytes back.
+pub struct AppendWriter {
+    state: AppendState,
+    mountpath: SharedMountpath,
+    path: PathBuf,
+    file: File,
+    hasher: Option<Hasher>,
+    checked: u64,
+    busy: Busy,
+    /// Whether the session has begun with this append: it ends with it unless that succeeds.
+    fresh: bool,
+    done: bool,
+}
+
+impl fmt::Debug for AppendWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppendWriter").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Starts a session, with what the object has now if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] as for a put; those of reading and writing.
+    pub fn begin_append(
+        &self,
+        (bid, uname, name): (u64, &str, &str),
+        checksum: ChecksumType,
+    ) -> Result<AppendWriter, StoreError> {
+        check_name(bid, name)?;
+        let shared = &self.shared;
+        let present = self.open_object(bid, uname, name)?;
+        let open = shared.enter()?;
+        let mountpath = Arc::clone(shared.set().own(uname));
+        mountpath.check_writable()?;
+        mountpath
+            .space
+            .check(&mountpath.files, present.as_ref().map_or(0, |one| one.meta().size))?;
+        let id = AppendId(random_u64()?);
+        let busy = shared.appends.enter(id.0)?;
+        let path = path_of(&mountpath, bid, uname, id.0);
+        let file = files::create(&path)?;
+        drop(open);
+        let state = AppendState { id, size: 0, checksum };
+        let hasher = Some(Hasher::new(checksum));
+        let (fresh, done) = (true, false);
+        let mut writer =
+            AppendWriter { state, mountpath, path, file, hasher, checked: 0, busy, fresh, done };
+        if let Some(present) = present {
+            writer.copy(&present)?;
+        }
+        Ok(writer)
+    }
+
+    /// Continues a session from where its handle says; what was written beyond is cut off.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnknownAppend`]; [`StoreError::Busy`] while another request works on the session.
+    pub fn continue_append(
+        &self,
+        (bid, uname): (u64, &str),
+        state: AppendState,
+    ) -> Result<AppendWriter, StoreError> {
+        let shared = &self.shared;
+        let _open = shared.enter()?;
+        let busy = shared.appends.enter(state.id.0)?;
+        let (mountpath, path) = find(shared, bid, uname, state.id.0)?;
+        mountpath.check_writable()?;
+        let file = files::open(&path, state)?;
+        let hasher = shared.appends.take_hasher(state);
+        let (fresh, done, checked) = (false, false, state.size);
+        Ok(AppendWriter { state, mountpath, path, file, hasher, checked, busy, fresh, done })
+    }
+}
+
+impl AppendWriter {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`] or [`StoreError::Io`]. Drop the writer then.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let end = self.state.size + bytes.len() as u64;
+        if end > self.checked {
+            self.mountpath.space.check(&self.mountpath.files, SPACE_CHECK_BYTES)?;
+            self.checked = end + SPACE_CHECK_BYTES;
+        }
+        let written = self.file.write_all_at(bytes, self.state.size);
+        written.map_err(|source| StoreError::io(&self.path, "write to", source))?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.state.size = end;
+        Ok(())
+    }
+
+    /// Bytes of the session, this append included.
+    pub fn size(&self) -> u64 {
+        self.state.size
+    }
+
+    /// Ends the append. On return its bytes survive the end of the process.
+    pub fn finish(mut self) -> AppendState {
+        self.done = true;
+        self.busy.keep_hasher(self.state, self.hasher.take());
+        self.state
+    }
+
+    fn copy(&mut self, present: &ObjectReader) -> Result<(), StoreError> {
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            let read = present.read_at(&mut buffer, self.state.size);
+            let read =
+                read.map_err(|source| StoreError::io(present.mountpath(), "read from", source))?;
+            match buffer.get(..read) {
+                Some(bytes) if !bytes.is_empty() => self.write(bytes)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Drop for AppendWriter {
+    fn drop(&mut self) {
+        if !self.done && self.fresh {
+            // Nobody got a handle for it. What a continued session has too much is cut off later.
+            files::remove(&self.path);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The files of append sessions.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use aistore_core::placement;
+
+use super::{AppendId, AppendState};
+use crate::error::StoreError;
+use crate::files::read_dir;
+use crate::mountpath::{Mountpath, SharedMountpath};
+use crate::shared::Shared;
+
+const DIR: &str = "appends";
+
+/// Name of the file of a session. Carries the object, so that a handle works for no other.
+pub(crate) fn name_of(bid: u64, uname: &str, id: u64) -> String {
+    format!("{bid:016x}-{:016x}-{id:016x}", placement::digest(uname))
+}
+
+pub(crate) fn path_of(mountpath: &Mountpath, bid: u64, uname: &str, id: u64) -> PathBuf {
+    mountpath.files.path(DIR).join(name_of(bid, uname, id))
+}
+
+pub(crate) fn path_of_name(mountpath: &Mountpath, name: &str) -> PathBuf {
+    mountpath.files.path(DIR).join(name)
+}
+
+/// Finds the file of a session, on whatever mountpath it was begun.
+pub(crate) fn find(
+    shared: &Shared,
+    bid: u64,
+    uname: &str,
+    id: u64,
+) -> Result<(SharedMountpath, PathBuf), StoreError> {
+    for mountpath in shared.set().members() {
+        let path = path_of(mountpath, bid, uname, id);
+        if path.exists() {
+            return Ok((Arc::clone(mountpath), path));
+        }
+    }
+    Err(StoreError::UnknownAppend { id: AppendId(id).to_string() })
+}
+
+pub(crate) fn create(path: &Path) -> Result<File, StoreError> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)
+            .map_err(|source| StoreError::io(dir, "create the directory", source))?;
+    }
+    let file = File::options().write(true).read(true).create_new(true).open(path);
+    file.map_err(|source| StoreError::io(path, "create", source))
+}
+
+/// Opens a session and cuts off what was not acknowledged.
+pub(crate) fn open(path: &Path, state: AppendState) -> Result<File, StoreError> {
+    let failed = |source| StoreError::io(path, "open", source);
+    let file = File::options().write(true).read(true).open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    if length < state.size {
+        let reason = format!("it has {length} bytes, {} were acknowledged", state.size);
+        return Err(StoreError::Corrupt { path: path.to_owned(), reason });
+    }
+    if length > state.size {
+        file.set_len(state.size).map_err(|source| StoreError::io(path, "cut", source))?;
+    }
+    Ok(file)
+}
+
+/// Removes the file of a session; a failure costs space until the session expires.
+pub(crate) fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "cannot remove an append session");
+    }
+}
+
+/// Buckets with append sessions.
+pub(crate) fn bids(shared: &Shared) -> Result<BTreeSet<u64>, StoreError> {
+    let mut found = BTreeSet::new();
+    for_each(shared, |bid, _, _| {
+        found.insert(bid);
+    })?;
+    Ok(found)
+}
+
+/// Removes sessions by their bucket and the time of the last append, unless they are being worked on.
+pub(crate) fn remove_where(
+    shared: &Shared,
+    chosen: impl Fn(u64, u64) -> bool,
+) -> Result<usize, StoreError> {
+    let mut removed = 0;
+    for_each(shared, |bid, id, path| {
+        let modified = fs::metadata(path).and_then(|meta| meta.modified());
+        let since = modified.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let active_ns = since.and_then(|since| u64::try_from(since.as_nanos()).ok());
+        if active_ns.is_some_and(|active_ns| chosen(bid, active_ns))
+            && let Ok(_busy) = shared.appends.enter(id)
+        {
+            remove(path);
+            removed += 1;
+        }
+    })?;
+    Ok(removed)
+}
+
+fn for_each(shared: &Shared, mut see: impl FnMut(u64, u64, &Path)) -> Result<(), StoreError> {
+    for mountpath in shared.set().members() {
+        let dir = mountpath.files.path(DIR);
+        if !dir.exists() {
+            continue;
+        }
+        for entry in read_dir(&dir)? {
+            let entry = entry.map_err(|source| StoreError::io(&dir, "list", source))?;
+            if let Some((bid, id)) = entry.file_name().to_str().and_then(parse_name) {
+                see(bid, id, &entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bucket id and session of a file's name.
+fn parse_name(name: &str) -> Option<(u64, u64)> {
+    let mut numbers = name.splitn(3, '-').map(|part| u64::from_str_radix(part, 16).ok());
+    let (bid, _, id) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    Some((bid, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        assert_eq!(parse_name(&name_of(1 << 63, "ais/@#/b/o", 77)), Some((1 << 63, 77)));
+        for bad in ["", "1-2", "x-1-2", "1-2-3-4"] {
+            assert_eq!(parse_name(bad), None, "{bad}");
+        }
+    }
+}
