@@ -27,83 +27,18 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from common import KIB, MIB, ROOT, SDK_PYTHON, Row, Worker, interleave, resident_mib
+from scale import Sizes, bench_scale
 
 import aistore
 from aistore.sdk import Bucket
 
-ROOT = Path(__file__).resolve().parents[1]
-SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"
-KIB, MIB = 1 << 10, 1 << 20
 LIST_COUNT = 100_000
 LOAD_CONNECTIONS = 32
 LOAD_SECONDS = 4.0
-
-
-@dataclass
-class Row:
-    """One line of the table: lower is better for `s` and `ms`, higher for the rest."""
-
-    group: str
-    name: str
-    unit: str
-    ours: float
-    theirs: float | None
-    rival: str
-    goal: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times better we are."""
-        if self.theirs is None:
-            return None
-        slow = self.unit in {"s", "ms", "MiB"}
-        return self.theirs / self.ours if slow else self.ours / self.theirs
-
-
-class Worker:
-    """A process that measures one side: ours or the official SDK."""
-
-    def __init__(self, python: Path | str, endpoint: str) -> None:
-        self._process = subprocess.Popen(
-            [python, Path(__file__).with_name("worker.py"), endpoint],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, **task: Any) -> float:
-        """Does one task; seconds."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise RuntimeError("worker without pipes")
-        stdin.write(json.dumps(task) + "\n")
-        stdin.flush()
-        line = stdout.readline()
-        if not line:
-            raise RuntimeError(f"worker ended during {task}")
-        return float(json.loads(line)["seconds"])
-
-    def close(self) -> None:
-        """Ends the process."""
-        if self._process.stdin:
-            self._process.stdin.close()
-        self._process.wait(timeout=30)
-
-
-def interleave(sides: Sequence[Worker], tasks: Sequence[dict[str, Any]], runs: int) -> list[float]:
-    """Medians of `runs` per side, in A B B A order; the first, unmeasured run warms both."""
-    for side, task in zip(sides, tasks, strict=True):
-        side.run(**task)
-    seconds: list[list[float]] = [[] for _ in sides]
-    for turn in range(runs):
-        order = range(len(sides)) if turn % 2 == 0 else reversed(range(len(sides)))
-        for i in order:
-            seconds[i].append(sides[i].run(**tasks[i]))
-    return [statistics.median(times) for times in seconds]
 
 
 def bench_client(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
@@ -325,14 +260,6 @@ def version(package: str) -> str:
     return done.stdout.strip() or "?"
 
 
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def bench_node(runs: int) -> Iterator[Row]:
     """Start-up and memory of the nodes of a fresh cluster."""
     starts = [time_to_health() for _ in range(runs)]
@@ -440,11 +367,14 @@ def render(rows: Sequence[Row]) -> str:
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=["client", "server", "node"], help="one group")
+    parser.add_argument("--only", choices=["client", "server", "node", "scale"], help="one group")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
         "--write", type=Path, help="put the table into this Markdown file's measured section"
     )
+    parser.add_argument("--objects", type=int, default=Sizes.objects, help="scale: objects to list")
+    parser.add_argument("--heads", type=int, default=Sizes.heads, help="scale: HEADs to send")
+    parser.add_argument("--upload", type=int, default=Sizes.upload, help="scale: bytes to upload")
     args = parser.parse_args()
     for line in machine():
         print(line)
@@ -465,6 +395,9 @@ def main() -> int:
                 show(bench_client(cluster, args.runs))
             if args.only in {None, "server"}:
                 show(bench_server(cluster, args.runs))
+    if args.only in {None, "scale"}:
+        sizes = Sizes(objects=args.objects, heads=args.heads, upload=args.upload)
+        show(bench_scale(sizes, min(args.runs, 3)))
     print(render(rows))
     if args.write:
         write_section(args.write, rows)

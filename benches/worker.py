@@ -10,6 +10,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aistore.sdk import Bucket, Client
@@ -64,6 +66,97 @@ def listing(bucket: Bucket) -> tuple[float, int]:
     return time.perf_counter() - started, names
 
 
+def first_page(bucket: Bucket) -> tuple[float, int]:
+    """Asks for the first page of a listing."""
+    started = time.perf_counter()
+    page = bucket.list_objects(props="name,size")
+    return time.perf_counter() - started, len(page.entries)
+
+
+def decode(bucket: Bucket, *, build: bool) -> tuple[float, int]:
+    """Decodes the pages of a listing, fetched before, as the official SDK does; optionally with an Object each."""
+    from aistore.sdk.types import BucketList
+    from aistore.sdk.utils import decode_response
+
+    answers = list(pages(bucket))
+    count = 0
+    started = time.perf_counter()
+    for answer in answers:
+        entries = decode_response(BucketList, answer).entries
+        if build:
+            for entry in entries:
+                entry.object = bucket.object(entry.name)
+        count += len(entries)
+    return time.perf_counter() - started, count
+
+
+def pages(bucket: Bucket) -> Iterator[Any]:
+    """Answers with all pages of a listing, undecoded."""
+    import requests
+
+    from aistore.sdk.types import BucketList
+    from aistore.sdk.utils import decode_response
+
+    value = {
+        "prefix": "",
+        "pagesize": 0,
+        "uuid": "",
+        "props": "name,size",
+        "flags": "0",
+        "target": "",
+    }
+    token = ""
+    while True:
+        message = {"action": "list", "name": "", "value": value | {"continuation_token": token}}
+        answer = requests.get(
+            f"{sys.argv[1]}/v1/buckets/{bucket.name}",
+            params={"provider": "ais"},
+            json=message,
+            headers={"Accept": "application/msgpack"},
+            timeout=60,
+        )
+        yield answer
+        token = decode_response(BucketList, answer).continuation_token
+        if not token:
+            return
+
+
+def heads(bucket: Bucket, count: int) -> tuple[float, int]:
+    """HEADs from eight threads."""
+    threads = 8
+
+    def some(first: int) -> None:
+        for i in range(first, count, threads):
+            bucket.object(f"o{i % 1000}").head()
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(some, range(threads)))
+    return time.perf_counter() - started, count
+
+
+def put_file(bucket: Bucket, path: str) -> tuple[float, int]:
+    """One plain PUT."""
+    started = time.perf_counter()
+    bucket.object("large").get_writer().put_file(path)
+    return time.perf_counter() - started, os.path.getsize(path)
+
+
+def multipart(bucket: Bucket, path: str, parts: int) -> tuple[float, int]:
+    """One upload in parallel parts, each the whole file."""
+    started = time.perf_counter()
+    upload = bucket.object("large").multipart_upload().create()
+    with ThreadPoolExecutor(parts) as pool:
+        list(
+            pool.map(
+                lambda writer: writer.put_file(path),
+                [upload.add_part(n) for n in range(1, parts + 1)],
+            )
+        )
+    upload.complete()
+    return time.perf_counter() - started, os.path.getsize(path) * parts
+
+
 def run(client: Client, task: dict[str, Any]) -> tuple[float, int]:
     """Does one task."""
     bucket = client.bucket(task["bucket"])
@@ -76,6 +169,16 @@ def run(client: Client, task: dict[str, Any]) -> tuple[float, int]:
             return batch(client, bucket, task["count"], task["prefix"])
         case "list":
             return listing(bucket)
+        case "first_page":
+            return first_page(bucket)
+        case "decode" | "decode_and_build":
+            return decode(bucket, build=task["op"] == "decode_and_build")
+        case "heads":
+            return heads(bucket, task["count"])
+        case "put_file":
+            return put_file(bucket, task["path"])
+        case "multipart":
+            return multipart(bucket, task["path"], task["parts"])
     raise ValueError(f"unknown op {task['op']!r}")
 
 
