@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import threading
@@ -42,11 +43,14 @@ class Worker:
     """A process that measures one side: ours or the official SDK."""
 
     def __init__(self, python: Path | str, endpoint: str) -> None:
+        # A path to our package must not reach the official one, which has the same name.
+        env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" or python != SDK_PYTHON}
         self._process = subprocess.Popen(
             [python, Path(__file__).with_name("worker.py"), endpoint],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=env,
         )
 
     def run(self, **task: Any) -> float:
