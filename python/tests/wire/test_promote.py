@@ -53,7 +53,8 @@ def listed(wire: Wire, name: str) -> list[str]:
 
 
 def content(wire: Wire, name: str, obj: str) -> bytes:
-    return wire.follow("GET", f"/v1/objects/{name}/{obj}").body
+    body: bytes = wire.follow("GET", f"/v1/objects/{name}/{obj}").body
+    return body
 
 
 @pytest.mark.parametrize("private", [False, True])

@@ -18,10 +18,10 @@ pub struct MalformedCondition {
 /// The conditions of one request, as the headers have them. Dates that are no dates are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
-    if_match: Option<Tags>,
-    if_none_match: Option<Tags>,
-    if_modified_since: Option<u64>,
-    if_unmodified_since: Option<u64>,
+    matching: Option<Tags>,
+    none_match: Option<Tags>,
+    modified_since: Option<u64>,
+    unmodified_since: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,10 +70,10 @@ impl Conditions {
         let tags = |name| header(name).map(|text| parse_tags(name, text)).transpose();
         let date = |name| header(name).and_then(parse_http_date);
         Ok(Self {
-            if_match: tags("if-match")?,
-            if_none_match: tags("if-none-match")?,
-            if_modified_since: date("if-modified-since"),
-            if_unmodified_since: date("if-unmodified-since"),
+            matching: tags("if-match")?,
+            none_match: tags("if-none-match")?,
+            modified_since: date("if-modified-since"),
+            unmodified_since: date("if-unmodified-since"),
         })
     }
 
@@ -84,7 +84,7 @@ impl Conditions {
 
     /// Whether the request is for a name without an object: exactly `If-None-Match: *`.
     pub fn wants_absent(&self) -> bool {
-        self.if_none_match == Some(Tags::Any)
+        self.none_match == Some(Tags::Any)
     }
 
     /// Decides for a GET or HEAD; `None` is a name without an object.
@@ -92,7 +92,7 @@ impl Conditions {
         if !self.precondition_holds(current) {
             return Verdict::Failed;
         }
-        let unchanged = match (&self.if_none_match, self.if_modified_since, current) {
+        let unchanged = match (&self.none_match, self.modified_since, current) {
             (Some(tags), _, current) => tags.weakly_match(current),
             (None, Some(since), Some(current)) => current.modified_s <= since,
             _ => false,
@@ -102,7 +102,7 @@ impl Conditions {
 
     /// Decides for a change; `None` is a name without an object. Never [`Verdict::NotModified`].
     pub fn for_change(&self, current: Option<Validators<'_>>) -> Verdict {
-        let refused = self.if_none_match.as_ref().is_some_and(|tags| tags.weakly_match(current));
+        let refused = self.none_match.as_ref().is_some_and(|tags| tags.weakly_match(current));
         if refused || !self.precondition_holds(current) {
             return Verdict::Failed;
         }
@@ -110,7 +110,7 @@ impl Conditions {
     }
 
     fn precondition_holds(&self, current: Option<Validators<'_>>) -> bool {
-        match (&self.if_match, self.if_unmodified_since, current) {
+        match (&self.matching, self.unmodified_since, current) {
             (Some(tags), _, current) => tags.strongly_match(current),
             (None, Some(since), Some(current)) => current.modified_s <= since,
             _ => true,

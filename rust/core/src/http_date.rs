@@ -58,7 +58,7 @@ fn number(text: &str) -> Option<u64> {
 /// Inverse of [`Civil::of`]. Source: as there, `days_from_civil`.
 fn seconds(year: u64, month: &str, day: u64, time: &str) -> Option<u64> {
     let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let days_in_month = match month {
         4 | 6 | 9 | 11 => 30,
         2 if leap => 29,

@@ -11,6 +11,7 @@ pub const DEFAULT_ROOT: &str = "/var/lib/ais/promote";
 /// `value` of the action `promote`. Missing and null keys are alike.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the protocol has them")]
 pub struct PromoteArgs {
     /// Only this target, empty for all.
     #[serde(deserialize_with = "nullable")]

@@ -72,20 +72,8 @@ impl Target {
         if state.bmd.get(&bucket).is_none() {
             state = self.ctx.catch_up(None).await;
         }
-        let object = self.object_in(&state, bucket, name)?;
+        let object = ObjectRef::find(&state, bucket, name)?;
         Ok((state, object))
-    }
-
-    /// An object of a bucket that `state` must have.
-    pub(super) fn object_in(
-        &self,
-        state: &ClusterState,
-        bucket: Bucket,
-        name: String,
-    ) -> Result<ObjectRef, ApiError> {
-        let props = state.bmd.get(&bucket).ok_or_else(|| ApiError::bucket_not_found(&bucket))?;
-        let (bid, uname) = (props.bid, bucket.object_uname(&name));
-        Ok(ObjectRef { bucket, name, bid, uname })
     }
 
     /// Opens an object; 404 when there is none.

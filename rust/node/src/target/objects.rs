@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aistore_cluster::ClusterState;
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_store::{ObjectReader, Store};
@@ -24,6 +25,17 @@ pub(crate) struct ObjectRef {
 }
 
 impl ObjectRef {
+    /// The object of that name, whether or not it exists, in a bucket that must.
+    pub(crate) fn find(
+        state: &ClusterState,
+        bucket: Bucket,
+        name: String,
+    ) -> Result<Self, ApiError> {
+        let props = state.bmd.get(&bucket).ok_or_else(|| ApiError::bucket_not_found(&bucket))?;
+        let (bid, uname) = (props.bid, bucket.object_uname(&name));
+        Ok(Self { bucket, name, bid, uname })
+    }
+
     /// `ais://bucket/object`, for messages.
     pub(crate) fn cname(&self) -> String {
         self.bucket.object_cname(&self.name)

@@ -130,7 +130,7 @@ impl Target {
     ) -> Result<Option<(u64, bool)>, ApiError> {
         validate_object_name(&file.name)?;
         let state = self.ctx.leased_state().await;
-        let object: ObjectRef = self.object_in(&state, share.bucket.clone(), file.name.clone())?;
+        let object = ObjectRef::find(&state, share.bucket.clone(), file.name.clone())?;
         let holder = owner(&state.smap, &object.uname).map(|node| node.daemon_id.as_str());
         if share.shared && holder != Some(self.ctx.snode.daemon_id.as_str()) {
             return Ok(None);
