@@ -33,11 +33,13 @@ pub enum Command {
     PatchProps { bucket: Bucket, patch: Value },
     /// Returns properties to the cluster's defaults.
     ResetProps { bucket: Bucket },
-    /// Changes configuration by sections.
+    /// Changes configuration. `updated` is the moment, for people.
+    ChangeConfig { change: ConfigChange, updated: String },
+    /// Changes configuration by sections; in logs of earlier versions.
     SetConfig { patch: Value },
-    /// Changes configuration by dotted names and text values.
+    /// Changes configuration by dotted names and text values; in logs of earlier versions.
     SetConfigPairs { pairs: Vec<(String, String)> },
-    /// Returns configuration to its defaults.
+    /// Returns configuration to its defaults; in logs of earlier versions.
     ResetConfig,
     /// Starts a job, whose id must be new. Without targets it runs on all that accept data. A copy or
     /// rename creates its destination in the same step. `ignore_conflicts` starts it whatever else runs.
@@ -47,4 +49,16 @@ pub enum Command {
     FinishJobOnTarget { id: String, target: String, outcome: Box<JobOutcome> },
     /// Ends a job early. No-op for one that is over or not known.
     AbortJob { id: String, reason: String, now_ns: u64 },
+}
+
+/// How configuration changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigChange {
+    /// By sections; keys that are absent or null stay.
+    Patch(Value),
+    /// By dotted names and text values.
+    Pairs(Vec<(String, String)>),
+    /// Back to the defaults.
+    Reset,
 }

@@ -32,7 +32,7 @@ mod transition_jobs_test;
 mod transition_test;
 mod utc;
 
-pub use command::Command;
+pub use command::{Command, ConfigChange};
 pub use consensus::{Consensus, MAX_VOTERS, Tuning};
 pub use error::{ClusterError, SubmitError};
 pub use heartbeats::Heartbeats;

@@ -11,7 +11,7 @@ use aistore_core::props::BucketProps;
 use aistore_core::smap::{NetInfo, NodeKind, Smap, Snode};
 use serde_json::Value;
 
-use crate::command::Command;
+use crate::command::{Command, ConfigChange};
 use crate::state::{Bmd, ClusterState};
 use crate::transition_jobs as jobs;
 
@@ -65,9 +65,18 @@ pub(crate) fn transition(
             }
             Ok(props.reset(config))
         })?,
-        Command::SetConfig { patch } => change_config(config, |old| old.patched(patch))?,
-        Command::SetConfigPairs { pairs } => change_config(config, |old| old.with_pairs(pairs))?,
-        Command::ResetConfig => change_config(config, |old| Ok(old.reset()))?,
+        Command::ChangeConfig { change, updated } => {
+            change_config(config, updated, |old| match change {
+                ConfigChange::Patch(patch) => old.patched(patch),
+                ConfigChange::Pairs(pairs) => old.with_pairs(pairs),
+                ConfigChange::Reset => Ok(old.reset()),
+            })?
+        }
+        Command::SetConfig { patch } => change_config(config, "", |old| old.patched(patch))?,
+        Command::SetConfigPairs { pairs } => {
+            change_config(config, "", |old| old.with_pairs(pairs))?
+        }
+        Command::ResetConfig => change_config(config, "", |old| Ok(old.reset()))?,
         Command::StartJob { job, ignore_conflicts } => {
             jobs::start(&mut next, job, *ignore_conflicts, index)?
         }
@@ -303,6 +312,7 @@ fn change_props(
 
 fn change_config(
     config: &mut ClusterConfig,
+    updated: &str,
     change: impl FnOnce(&ClusterConfig) -> Result<ClusterConfig, ApiError>,
 ) -> Result<bool, ApiError> {
     let mut new = change(config)?;
@@ -312,6 +322,7 @@ fn change_config(
     if new == *config {
         return Ok(false);
     }
+    updated.clone_into(&mut new.lastupdate_time);
     new.config_version += 1;
     *config = new;
     Ok(true)

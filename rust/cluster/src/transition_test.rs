@@ -6,7 +6,7 @@ use aistore_core::placement::digest;
 use aistore_core::smap::{FLAG_MAINTENANCE, NetInfo, NodeKind, Snode};
 use serde_json::{Value, json};
 
-use crate::command::Command;
+use crate::command::{Command, ConfigChange};
 use crate::state::ClusterState;
 use crate::transition::transition;
 
@@ -238,8 +238,13 @@ fn configuration_changes_bump_its_version_alone() {
     assert_eq!(log.versions(), (1, 1, 3));
     let err = log.refuse(Command::SetConfigPairs { pairs: pair("lru.enable", "true") });
     assert_eq!((err.status, err.message.contains("lru.enable")), (400, true), "{err}");
+    let change = ConfigChange::Pairs(pair("space.highwm", "91"));
+    log.change(Command::ChangeConfig { change: change.clone(), updated: "now".into() });
+    assert_eq!(log.state.config.lastupdate_time, "now");
+    log.ignore(Command::ChangeConfig { change, updated: "later".into() });
+    assert_eq!(log.state.config.lastupdate_time, "now");
     log.change(Command::ResetConfig);
-    assert_eq!((log.versions(), &*log.state.config.uuid), ((1, 1, 4), "cluster"));
+    assert_eq!((log.versions(), &*log.state.config.uuid), ((1, 1, 5), "cluster"));
     log.ignore(Command::ResetConfig);
 }
 

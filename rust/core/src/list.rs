@@ -25,6 +25,8 @@ pub const FLAG_ARCH_DIR: u64 = 8;
 pub const FLAG_NAME_ONLY: u64 = 16;
 /// Names and sizes.
 pub const FLAG_NAME_SIZE: u64 = 32;
+/// The bucket must be in the cluster; a remote one is not looked up.
+pub const FLAG_PRESENT: u64 = 64;
 /// Only objects absent from the cluster; needs a remote backend.
 pub const FLAG_NOT_CACHED: u64 = 512;
 /// No recursion: immediate children and virtual directories.

@@ -33,8 +33,25 @@ pub(crate) fn to_value(what: &str, value: &impl Serialize) -> Result<Value, ApiE
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|err| {
         let path = err.path().to_string();
-        ApiError::bad_request(format!("invalid {what} \"{path}\": {}", err.inner()))
+        let text = err.inner().to_string();
+        let near = suggestion(&text).map(|near| format!("did you mean \"{near}\"? "));
+        let near = near.unwrap_or_default();
+        ApiError::bad_request(format!("invalid {what} \"{path}\": {near}{text}"))
     })
+}
+
+/// Of the names that an error about an unknown one lists, the one that was most likely meant.
+fn suggestion(text: &str) -> Option<&str> {
+    const SIMILAR: f64 = 0.6;
+    let rest =
+        text.strip_prefix("unknown field `").or_else(|| text.strip_prefix("unknown variant `"))?;
+    let (unknown, rest) = rest.split_once('`')?;
+    let known = rest.split('`').skip(1).step_by(2);
+    known
+        .map(|name| (strsim::normalized_damerau_levenshtein(unknown, name), name))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
 }
 
 /// The value at a dotted key.

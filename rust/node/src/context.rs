@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aistore_cluster::{ClusterState, Replica};
+use aistore_core::config::ClusterConfig;
 use aistore_core::error::ApiError;
 use aistore_core::smap::Snode;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::intra::Intra;
 use crate::metrics::Metrics;
+use crate::overrides::Overrides;
 use crate::tasks::Tasks;
 
 /// Longest time a request waits for the node to catch up with the cluster's state.
@@ -47,6 +49,8 @@ pub struct NodeContext {
     pub data_dir: PathBuf,
     /// Directories whose files may be promoted to objects.
     pub promote_roots: Vec<PathBuf>,
+    /// Settings of this node alone.
+    pub overrides: Overrides,
     /// Background work.
     pub tasks: Tasks,
     /// Whether start-up is over.
@@ -123,6 +127,11 @@ impl NodeContext {
     /// The state as this node knows it.
     pub fn state(&self) -> Arc<ClusterState> {
         self.state.borrow().clone()
+    }
+
+    /// The configuration that this node goes by: the cluster's, with its own settings over it.
+    pub fn config(&self) -> ClusterConfig {
+        self.overrides.effective(&self.state().config)
     }
 
     /// Whether start-up is over and requests are served.

@@ -1,31 +1,25 @@
 //! `/v1/daemon`: questions to the contacted node itself.
 
 use aistore_core::AIS_VERSION;
+use aistore_core::config::patch_of_pairs;
 use aistore_core::error::ApiError;
 use aistore_core::smap::NodeKind;
+use aistore_core::wire::ActionMsg;
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::http::{Reply, Req, path, reply};
+use crate::http::{Query, Reply, Req, path, reply};
+use crate::logs;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::tasks::lost_task;
 use crate::{disks, status, sysinfo};
 
 /// Where nodes take changes of themselves from gateways.
 pub(crate) const CHANGE_PATH: &str = "/v1/internal/daemon";
 /// Changes of one node that this version knows of but does not carry out.
-const LATER: [&str; 10] = [
-    "mountpaths",
-    "set-config",
-    "reset-config",
-    "rotate-logs",
-    "reset-stats",
-    "clear-lcache",
-    "reload-creds",
-    "load-x509",
-    "shutdown-node",
-    "decommission-node",
-];
+const LATER: [&str; 5] =
+    ["mountpaths", "enable-bend", "load-x509", "shutdown-node", "decommission-node"];
 
 /// Answers `/v1/daemon`.
 ///
@@ -57,11 +51,62 @@ pub(crate) async fn answer(node: &Node, req: &mut Req) -> Result<Reply, ApiError
 pub(crate) async fn change(node: &Node, req: &mut Req) -> Result<Reply, ApiError> {
     let segments = path::segments(&req.raw_path)?;
     let at = segments.iter().position(|segment| segment == "daemon").unwrap_or(0);
-    if let Some(item) = segments.get(at + 1) {
-        return Err(unsupported(node, item));
+    let transient = req.query.flag("transient");
+    match segments.get(at + 1).map(String::as_str) {
+        Some("set-config") if req.method == Method::PUT => {
+            let patch = patch_of_pairs(&config_pairs(&req.query)?)?;
+            change_config(node, patch, transient).await
+        }
+        Some(item) => Err(unsupported(node, item)),
+        None => {
+            let action = req.read_action().await?.unwrap_or_default();
+            act(node, action, transient).await
+        }
     }
-    let action = req.read_action().await?.unwrap_or_default();
-    Err(unsupported(node, &action.action))
+}
+
+async fn act(node: &Node, action: ActionMsg, transient: bool) -> Result<Reply, ApiError> {
+    let ctx = node.ctx();
+    match action.action.as_str() {
+        "set-config" => return change_config(node, action.value, transient).await,
+        "reset-config" => {
+            let ctx = ctx.clone();
+            let reset = tokio::task::spawn_blocking(move || ctx.overrides.reset());
+            reset.await.map_err(|err| lost_task(&err))??;
+        }
+        "rotate-logs" => {
+            let rotated = tokio::task::spawn_blocking(logs::rotate);
+            rotated.await.map_err(|err| lost_task(&err))?;
+        }
+        "reset-stats" => ctx.metrics.reset(action.value == Value::Bool(true)),
+        // Entries are read from the index each time, and credentials when a backend needs them.
+        "clear-lcache" | "reload-creds" => {}
+        other => return Err(unsupported(node, other)),
+    }
+    Ok(reply::empty(StatusCode::OK))
+}
+
+async fn change_config(node: &Node, patch: Value, transient: bool) -> Result<Reply, ApiError> {
+    let ctx = node.ctx().clone();
+    let changed = tokio::task::spawn_blocking(move || {
+        ctx.overrides.change(&ctx.state().config, &patch, transient)
+    });
+    changed.await.map_err(|err| lost_task(&err))??;
+    Ok(reply::empty(StatusCode::OK))
+}
+
+/// The settings that a query names.
+///
+/// # Errors
+///
+/// 400 when there is none.
+pub(crate) fn config_pairs(query: &Query) -> Result<Vec<(String, String)>, ApiError> {
+    let pairs = query.pairs().iter().filter(|(key, _)| key != "transient");
+    let pairs: Vec<(String, String)> = pairs.cloned().collect();
+    if pairs.is_empty() {
+        return Err(ApiError::bad_request("set-config needs at least one KEY=VALUE in the query"));
+    }
+    Ok(pairs)
 }
 
 /// 501 for a change that this version does not have, 400 for one that nobody knows.
@@ -93,11 +138,13 @@ async fn what(node: &Node, req: &Req) -> Result<Reply, ApiError> {
         }
         "node_status" => {
             let capacity = status::capacity(store).await;
-            req.json(&status::node_status(ctx, &capacity))
+            let record = status::node_status(ctx, &capacity);
+            encoded(req, &record, status::msgpack::node_status)
         }
         "node_stats" => {
             let capacity = status::capacity(store).await;
-            req.json(&status::node_stats(ctx, &capacity))
+            let record = status::node_stats(ctx, &capacity);
+            encoded(req, &record, status::msgpack::node_stats)
         }
         "metrics" => req.json(&Metrics::kinds()),
         "disk" => {
@@ -122,7 +169,7 @@ async fn what(node: &Node, req: &Req) -> Result<Reply, ApiError> {
         "tls_certificate" => {
             return Err(ApiError::not_found(format!("{} does not use TLS", ctx.display())));
         }
-        "log" => return Err(no_log(&ctx.display())),
+        "log" => return logs::answer(&ctx.display(), &req.query).await,
         other => return Err(unknown_what(other)),
     })
 }
@@ -137,17 +184,16 @@ async fn usage(node: &Node) -> Result<Vec<aistore_store::MountpathUsage>, ApiErr
         .map_err(|err| ApiError::internal(err.to_string()))
 }
 
+/// A record as msgpack where the client asks for that, else as JSON.
+fn encoded(req: &Req, record: &Value, msgpack: fn(&Value) -> Value) -> Reply {
+    let bytes = req.wants_msgpack().then(|| rmp_serde::to_vec(&msgpack(record)).ok()).flatten();
+    bytes.map_or_else(|| req.json(record), reply::msgpack)
+}
+
 /// 400 for a question nobody knows.
 pub(crate) fn unknown_what(what: &str) -> ApiError {
     if what.is_empty() {
         return ApiError::bad_request("the query needs \"what\", such as what=smap");
     }
     ApiError::bad_request(format!("unknown what=\"{what}\""))
-}
-
-/// 404: logs are not kept in files.
-pub(crate) fn no_log(node: &str) -> ApiError {
-    ApiError::not_found(format!(
-        "{node} keeps no log files: it writes its log to standard error, collect it there"
-    ))
 }

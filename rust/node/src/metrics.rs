@@ -1,9 +1,11 @@
 //! Counters and latencies of one node, for Prometheus and for the protocol's `tracker`.
 //!
-//! One set of atomics serves both: a number must not differ between two ways of asking for it.
+//! One set of atomics serves both: but for a reset of the tracker, a number does not differ between two
+//! ways of asking for it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -17,6 +19,20 @@ type Level = Gauge<i64, std::sync::atomic::AtomicI64>;
 
 /// Latency buckets: 100 µs doubling up to about 26 s.
 const LATENCY_BUCKETS: u16 = 19;
+
+/// Names of the kinds of requests in the protocol's `tracker`, in the order of [`Metrics::ops`].
+const ROOTS: [&str; 10] = [
+    "get",
+    "put",
+    "head",
+    "del",
+    "append",
+    "ren",
+    "lst",
+    "getbatch",
+    "getbatch.obj",
+    "getbatch.file",
+];
 
 /// One kind of request: how many, how many failed, how long, how much.
 #[derive(Debug)]
@@ -103,6 +119,10 @@ pub struct Metrics {
     pub head: Op,
     /// Object DELETE.
     pub delete: Op,
+    /// Appends to objects.
+    pub append: Op,
+    /// Renames of objects.
+    pub rename: Op,
     /// List pages.
     pub list: Op,
     /// Batches assembled; bytes are those of the archives.
@@ -117,6 +137,8 @@ pub struct Metrics {
     pub redirects: Count,
     /// Open connections.
     pub connections: Level,
+    /// What the tracker counted when it was reset.
+    baseline: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Metrics {
@@ -128,6 +150,8 @@ impl Metrics {
             put: Op::new(),
             head: Op::new(),
             delete: Op::new(),
+            append: Op::new(),
+            rename: Op::new(),
             list: Op::new(),
             batch: Op::new(),
             batch_objects: Op::new(),
@@ -135,6 +159,7 @@ impl Metrics {
             bad_checksums: Count::default(),
             redirects: Count::default(),
             connections: Level::default(),
+            baseline: Mutex::default(),
         };
         let mut registry = std::mem::take(&mut metrics.registry);
         for (op, name, what) in metrics.ops() {
@@ -156,12 +181,14 @@ impl Metrics {
         metrics
     }
 
-    fn ops(&self) -> [(&Op, &'static str, &'static str); 8] {
+    fn ops(&self) -> [(&Op, &'static str, &'static str); 10] {
         [
             (&self.get, "get", "Object GETs"),
             (&self.put, "put", "Object PUTs"),
             (&self.head, "head", "Object HEADs"),
             (&self.delete, "delete", "Object DELETEs"),
+            (&self.append, "append", "Object appends"),
+            (&self.rename, "rename", "Object renames"),
             (&self.list, "list", "List pages"),
             (&self.batch, "getbatch", "Batches"),
             (&self.batch_objects, "getbatch_objects", "Objects in batches"),
@@ -177,28 +204,47 @@ impl Metrics {
         out
     }
 
-    /// The protocol's cumulative numbers; zeros are left out.
+    /// The protocol's cumulative numbers since the last reset; zeros are left out.
     pub fn tracker(&self, uptime: Duration) -> BTreeMap<String, u64> {
-        let mut out = BTreeMap::new();
-        let roots =
-            ["get", "put", "head", "del", "lst", "getbatch", "getbatch.obj", "getbatch.file"];
-        for ((op, _, _), root) in self.ops().iter().zip(roots) {
-            op.track(&mut out, root);
+        let mut out = self.counted();
+        let baseline = self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in &mut out {
+            *value = value.saturating_sub(baseline.get(name).copied().unwrap_or(0));
         }
-        if self.bad_checksums.get() != 0 {
-            out.insert("err.put.cksum.n".into(), self.bad_checksums.get());
-        }
+        drop(baseline);
+        out.retain(|_, value| *value != 0);
         let up = u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX);
         out.insert("up.ns.time".into(), up);
         out
     }
 
+    /// Counts from zero again in [`Metrics::tracker`], or only its errors. Prometheus goes on counting, as
+    /// its counters must.
+    pub fn reset(&self, errors_only: bool) {
+        let counted = self.counted();
+        let mut baseline = self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in counted {
+            if !errors_only || name.starts_with("err.") {
+                baseline.insert(name, value);
+            }
+        }
+    }
+
+    fn counted(&self) -> BTreeMap<String, u64> {
+        let mut out = BTreeMap::new();
+        for ((op, _, _), root) in self.ops().iter().zip(ROOTS) {
+            op.track(&mut out, root);
+        }
+        if self.bad_checksums.get() != 0 {
+            out.insert("err.put.cksum.n".into(), self.bad_checksums.get());
+        }
+        out
+    }
+
     /// Kind of each name that [`Metrics::tracker`] may hold.
     pub fn kinds() -> BTreeMap<String, &'static str> {
-        let roots =
-            ["get", "put", "head", "del", "lst", "getbatch", "getbatch.obj", "getbatch.file"];
         let mut out = BTreeMap::new();
-        for root in roots {
+        for root in ROOTS {
             out.insert(format!("{root}.n"), "counter");
             out.insert(format!("err.{root}.n"), "counter");
             out.insert(format!("{root}.size"), "size");
@@ -237,5 +283,20 @@ mod tests {
         assert_eq!(tracker["err.put.n"], 1);
         assert!(!tracker.contains_key("head.n"));
         assert!(tracker.keys().all(|name| Metrics::kinds().contains_key(name)));
+    }
+
+    #[test]
+    fn a_reset_begins_at_zero_for_the_tracker_alone() {
+        let metrics = Metrics::new();
+        let tracker = || metrics.tracker(Duration::from_secs(1));
+        metrics.get.done(5, Duration::from_millis(3));
+        metrics.get.failed();
+        metrics.reset(true);
+        assert_eq!((tracker().get("get.n"), tracker().get("err.get.n")), (Some(&1), None));
+        metrics.reset(false);
+        assert_eq!(tracker().keys().collect::<Vec<_>>(), ["up.ns.time"]);
+        metrics.get.done(7, Duration::from_millis(3));
+        assert_eq!((tracker()["get.n"], tracker()["get.size"]), (1, 7));
+        assert!(metrics.exposition().contains("ais_get_total 2"));
     }
 }

@@ -1,5 +1,7 @@
 //! What a node tells about itself: state, capacity, statistics, configuration.
 
+pub(crate) mod msgpack;
+
 use std::sync::Arc;
 
 use aistore_core::AIS_VERSION;
@@ -168,8 +170,7 @@ pub(crate) fn system(capacity: Option<&Value>) -> Value {
 
 /// The cluster's configuration and this node's own keys, in one object.
 pub(crate) fn node_config(ctx: &NodeContext, store: Option<&Arc<Store>>) -> Value {
-    let state = ctx.state();
-    let mut config = serde_json::to_value(&state.config).unwrap_or_default();
+    let mut config = serde_json::to_value(ctx.config().masked()).unwrap_or_default();
     if let Some(fields) = config.as_object_mut() {
         let net = &ctx.snode.public_net;
         let paths = store.map(|store| store.usage()).unwrap_or_default();
@@ -178,7 +179,7 @@ pub(crate) fn node_config(ctx: &NodeContext, store: Option<&Arc<Store>>) -> Valu
             .map(|entry| (entry.path.display().to_string(), Value::String(String::new())))
             .collect();
         fields.insert("confdir".into(), ctx.data_dir.display().to_string().into());
-        fields.insert("log_dir".into(), "".into());
+        fields.insert("log_dir".into(), crate::logs::dir().display().to_string().into());
         fields.insert("fspaths".into(), fspaths.into());
         fields.insert("test_fspaths".into(), json!({"root": "", "count": 0, "instance": 0}));
         fields.insert(

@@ -76,7 +76,8 @@ fn patches_merge_at_every_level() {
 #[test]
 fn bad_patches_name_key_value_and_what_is_accepted() {
     let patch = |value: Value| props().patched(&value);
-    refused(patch(json!({"mirror": {"copiez": 3}})), &["mirror.copiez", "`copies`"]);
+    refused(patch(json!({"mirror": {"copiez": 3}})), &["mirror.copiez", "mean \"copies\"?"]);
+    refused(patch(json!({"checksum": {"type": "xxhash3"}})), &["mean \"xxhash2\"?"]);
     refused(patch(json!({"colour": 3})), &["colour", "`checksum`"]);
     refused(patch(json!({"extra": {"aws": {"x": 1}}})), &["extra.aws.x", "`cloud_region`"]);
     refused(patch(json!({"mirror": {"copies": "3"}})), &["mirror.copies", "\"3\""]);

@@ -9,8 +9,8 @@ use aistore_core::wire::ActionMsg;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::Gateway;
 use super::redirect::now_ns;
+use super::{Gateway, backends};
 use crate::http::{Reply, Req, path, reply};
 
 /// Actions on buckets that this version knows of but does not carry out.
@@ -100,7 +100,7 @@ impl Gateway {
         if let Some(cloud) = provider.filter(|p| *p != Provider::Ais)
             && !in_cluster
         {
-            return Err(ApiError::new(400, "ErrMissingBackend", no_backend(cloud)));
+            return Err(ApiError::new(400, "ErrMissingBackend", backends::no_backend(cloud)));
         }
         let hidden = |bucket: &Bucket| bucket.name.starts_with('.') && !req.query.flag("sys");
         let state = self.ctx.state();
@@ -111,16 +111,16 @@ impl Gateway {
             .filter(|bucket| provider.is_none_or(|wanted| wanted == bucket.provider))
             .filter(|bucket| wanted.matches(&bucket.namespace))
             .filter(|bucket| name.is_empty() || bucket.name == name)
-            .filter(|bucket| presence != 5 && !hidden(bucket))
+            .filter(|bucket| !hidden(bucket))
             .collect();
         Ok(req.json(&buckets))
     }
 
     fn head_bucket(&self, req: &Req, name: &str, summary: bool) -> Result<Reply, ApiError> {
         let bucket = req.bucket(name)?;
-        presence(req.query.text("presence"))?;
+        let presence = presence(req.query.text("presence"))?;
         let state = self.ctx.state();
-        let props = super::props(&state, &bucket)?;
+        let props = backends::find(&state, &bucket, matches!(presence, 2..=4))?;
         if summary {
             return Err(unsupported("summary-bck"));
         }
@@ -141,7 +141,7 @@ impl Gateway {
             (&Method::POST, "create-bck") => return self.create_bucket(bucket, value).await,
             (&Method::DELETE, "destroy-bck") => return self.destroy_bucket(bucket).await,
             (&Method::DELETE, "evict-remote-bck") => return self.evict(&bucket),
-            (&Method::PATCH, "set-bprops") => Command::PatchProps { bucket, patch: value },
+            (&Method::PATCH, "set-bprops") => return self.set_props(bucket, value).await,
             (&Method::PATCH, "reset-bprops") => Command::ResetProps { bucket },
             (_, action) => return Err(unsupported(action)),
         };
@@ -150,21 +150,20 @@ impl Gateway {
     }
 
     async fn create_bucket(&self, bucket: Bucket, value: Value) -> Result<Reply, ApiError> {
-        if bucket.provider != Provider::Ais {
-            return Err(ApiError::new(
-                404,
-                "ErrMissingBackend",
-                format!("bucket \"{bucket}\": {}", no_backend(bucket.provider)),
-            ));
-        }
-        if !bucket.namespace.uuid.is_empty() {
-            return Err(ApiError::not_found(format!(
-                "bucket \"{bucket}\": remote cluster \"{}\" is not attached",
-                bucket.namespace.uuid
-            )));
+        if bucket.is_remote() {
+            return Err(backends::unreachable_home(&bucket));
         }
         let patch = (!value.is_null()).then_some(value);
-        self.submit(Command::CreateBucket { bucket, patch, created_ns: now_ns() }).await?;
+        let command = Command::CreateBucket { bucket: bucket.clone(), patch, created_ns: now_ns() };
+        self.submit(command).await.map_err(|err| backends::about(&bucket, err))?;
+        Ok(reply::empty(StatusCode::OK))
+    }
+
+    async fn set_props(&self, bucket: Bucket, patch: Value) -> Result<Reply, ApiError> {
+        let about = |err| backends::about(&bucket, err);
+        backends::check_attached(&self.ctx.state(), &bucket, &patch).map_err(about)?;
+        let command = Command::PatchProps { bucket: bucket.clone(), patch };
+        self.submit(command).await.map_err(about)?;
         Ok(reply::empty(StatusCode::OK))
     }
 
@@ -205,10 +204,6 @@ fn unsupported(action: &str) -> ApiError {
     } else {
         ApiError::bad_request(format!("unknown action \"{action}\" on a bucket"))
     }
-}
-
-fn no_backend(provider: Provider) -> String {
-    format!("no backend for provider \"{provider}\" is configured in this cluster")
 }
 
 fn presence(text: &str) -> Result<u8, ApiError> {

@@ -1,17 +1,18 @@
 //! `/v1/cluster`: questions about the whole cluster, and its configuration.
 
-use aistore_cluster::Command;
+use aistore_core::AIS_VERSION;
 use aistore_core::error::ApiError;
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::json;
 
 use super::Gateway;
-use crate::daemon::{no_log, unknown_what};
+use crate::daemon::unknown_what;
 use crate::http::{Reply, Req, path, reply};
+use crate::logs;
 use crate::metrics::Metrics;
 
 /// Changes that this version knows of but does not carry out.
-const LATER: [&str; 14] = [
+const LATER: [&str; 10] = [
     "start-maintenance",
     "stop-maintenance",
     "decommission-node",
@@ -19,10 +20,6 @@ const LATER: [&str; 14] = [
     "rm-unsafe",
     "shutdown",
     "decommission",
-    "rotate-logs",
-    "reset-stats",
-    "reload-creds",
-    "clear-lcache",
     "attach",
     "detach",
     "rebalance",
@@ -52,7 +49,8 @@ impl Gateway {
         Ok(match what.as_str() {
             "smap" => req.json(&state.smap),
             "bmd" => req.json(&state.bmd.to_wire()),
-            "cluster_config" | "config" => req.json(&state.config),
+            "cluster_config" => req.json(&state.config.masked()),
+            "config" => req.json(&self.ctx.config().masked()),
             "node_stats" => {
                 let (gateways, targets) = tokio::join!(
                     self.ask_each(state.smap.pmap.values(), "node_stats"),
@@ -86,47 +84,15 @@ impl Gateway {
             "qryxstats" => return self.job_snaps(req).await,
             // There are no cloud backends.
             "backends" => req.json(&json!([])),
-            "log" => return Err(no_log(&self.ctx.display())),
+            "log" => return logs::answer(&self.ctx.display(), &req.query).await,
+            "software_version" => reply::text(AIS_VERSION),
             other => return Err(unknown_what(other)),
         })
     }
-
-    async fn change_cluster(&self, req: &mut Req) -> Result<Reply, ApiError> {
-        let item = path::segments(&req.raw_path)?.into_iter().nth(2);
-        if req.query.flag("transient") {
-            return Err(ApiError::unsupported(
-                "transient changes of the configuration are not supported: leave \"transient\" out to keep the change",
-            ));
-        }
-        let command = match item.as_deref() {
-            Some("set-config") => {
-                let pairs = req.query.pairs().iter().filter(|(key, _)| key != "transient");
-                let pairs: Vec<(String, String)> = pairs.cloned().collect();
-                if pairs.is_empty() {
-                    return Err(ApiError::bad_request(
-                        "set-config needs at least one KEY=VALUE in the query",
-                    ));
-                }
-                Command::SetConfigPairs { pairs }
-            }
-            Some(other) => return Err(unsupported(other)),
-            None => {
-                let action = req.read_action().await?.unwrap_or_default();
-                match action.action.as_str() {
-                    "start" => return self.start_by_kind(action.value).await,
-                    "stop" => return self.stop_jobs(action.value).await,
-                    "set-config" => Command::SetConfig { patch: action.value },
-                    "reset-config" => Command::ResetConfig,
-                    other => return Err(unsupported(other)),
-                }
-            }
-        };
-        self.submit(command).await?;
-        Ok(reply::empty(StatusCode::OK))
-    }
 }
 
-fn unsupported(action: &str) -> ApiError {
+/// 501 for a change of a later version, 400 for one that nobody knows.
+pub(super) fn unsupported(action: &str) -> ApiError {
     if LATER.contains(&action)
         || ["proxy", "enable-bend", "disable-bend", "load-x509"].contains(&action)
     {

@@ -1,14 +1,18 @@
-//! One question to many nodes at once.
+//! One question, or one change, to many nodes at once.
 
 use std::time::Duration;
 
+use aistore_core::error::ApiError;
 use aistore_core::smap::Snode;
+use aistore_core::wire::ActionMsg;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
 use super::Gateway;
+use crate::daemon::CHANGE_PATH;
+use crate::intra::json_headers;
 
 /// Longest wait for one node's answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,5 +49,35 @@ impl Gateway {
             }
         });
         join_all(asks).await.into_iter().flatten().collect()
+    }
+
+    /// Has all nodes carry out a change of themselves.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, naming the node; the others have carried it out by then, or failed too.
+    pub(super) async fn tell_each(&self, query: &str, action: &ActionMsg) -> Result<(), ApiError> {
+        let state = self.ctx.state();
+        let body = serde_json::to_vec(action)
+            .map_err(|err| ApiError::internal(format!("change of the nodes: {err}")))?;
+        let body = Bytes::from(body);
+        let nodes = state.smap.pmap.values().chain(state.smap.tmap.values());
+        let told = nodes.map(|node| {
+            let body = body.clone();
+            async move {
+                let url = format!("{}{CHANGE_PATH}{query}", node.url());
+                let headers = json_headers();
+                let told =
+                    self.ctx.intra.bytes(Method::PUT, &url, headers, body, ASK_TIMEOUT).await;
+                told.map(|_| ()).map_err(|err| {
+                    ApiError::new(
+                        err.status,
+                        &err.tcode,
+                        format!("{}: {}", node.display(), err.message),
+                    )
+                })
+            }
+        });
+        join_all(told).await.into_iter().collect()
     }
 }

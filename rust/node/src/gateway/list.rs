@@ -7,7 +7,7 @@ use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::list::{
     FLAG_ARCH_DIR, FLAG_CACHED, FLAG_DIFF, FLAG_INVENTORY, FLAG_NAME_ONLY, FLAG_NAME_SIZE,
-    FLAG_NOT_CACHED, ListMsg, ListPage, MAX_LAYOUT_BYTES, MAX_PAGE_SIZE, Merge,
+    FLAG_NOT_CACHED, FLAG_PRESENT, ListMsg, ListPage, MAX_LAYOUT_BYTES, MAX_PAGE_SIZE, Merge,
 };
 use aistore_core::smap::Snode;
 use aistore_core::text::encode_query;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Method;
 
-use super::Gateway;
+use super::{Gateway, backends};
 use crate::http::{Reply, Req, reply};
 use crate::intra::json_headers;
 
@@ -47,7 +47,7 @@ impl Gateway {
 
     async fn page(&self, bucket: &Bucket, message: ListMsg) -> Result<ListPage, ApiError> {
         let state = self.ctx.state();
-        super::props(&state, bucket)?;
+        backends::find(&state, bucket, message.flags & FLAG_PRESENT != 0)?;
         let message = normalize(bucket, message)?;
         if !message.target.is_empty() && !state.smap.tmap.contains_key(&message.target) {
             return Err(ApiError::bad_request(format!(

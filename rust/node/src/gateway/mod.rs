@@ -1,6 +1,8 @@
 //! Gateway side: routes object requests, answers for buckets and cluster, holds the metadata.
 
+mod backends;
 mod buckets;
+mod changes;
 mod cluster;
 mod fanout;
 mod followers;

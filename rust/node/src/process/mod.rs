@@ -13,6 +13,10 @@ use std::time::Duration;
 use options::{LogFormat, Options, OptionsError};
 use signals::StopReasons;
 
+pub(crate) use identity::write_atomically;
+
+use crate::logs;
+
 /// Most async workers: they route and copy, disks and the kernel do the work.
 const MAX_WORKERS: usize = 4;
 /// Most threads for blocking calls: enough to keep many disks busy.
@@ -44,7 +48,7 @@ pub fn main(args: Vec<String>) -> i32 {
             return USAGE;
         }
     };
-    start_log(&options);
+    logs::start(logs::own_level(&options.log_level), options.log_format == LogFormat::Json);
     raise_descriptor_limit();
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -100,29 +104,6 @@ fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "aisnode: {message}");
 }
 
-fn start_log(options: &Options) {
-    let filter = tracing_subscriber::EnvFilter::new(log_filter(&options.log_level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start in one process keeps the first log.
-    let _ = match options.log_format {
-        LogFormat::Text => log.with_ansi(false).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
-}
-
-/// A bare level is meant for this program; what its libraries have to say is kept to warnings.
-fn log_filter(level: &str) -> String {
-    const OWN: [&str; 4] = ["aistore_node", "aistore_store", "aistore_cluster", "aistore_core"];
-    match level.parse::<tracing::level_filters::LevelFilter>() {
-        Ok(bare) => {
-            let others = bare.min(tracing::level_filters::LevelFilter::WARN);
-            let own = OWN.map(|krate| format!("{krate}={bare}"));
-            format!("{others},{}", own.join(","))
-        }
-        Err(_) => level.to_owned(),
-    }
-}
-
 /// Connections and blobs are descriptors; the usual soft limit of 1,024 is far below the hard one.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -130,17 +111,5 @@ fn raise_descriptor_limit() {
     limit.current = limit.maximum;
     if let Err(err) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(error = %err, "cannot raise the limit of open files");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bare_level_quiets_the_libraries_and_a_filter_is_kept() {
-        assert!(log_filter("debug").starts_with("warn,aistore_node=debug,"));
-        assert!(log_filter("error").starts_with("error,aistore_node=error,"));
-        assert_eq!(log_filter("info,hyper=trace"), "info,hyper=trace");
     }
 }

@@ -24,14 +24,18 @@ use crate::follow;
 use crate::gateway::Gateway;
 use crate::intra::Intra;
 use crate::jobs;
+use crate::logs;
 use crate::metrics::Metrics;
 use crate::node::{Node, RoleHandler, TargetParts};
+use crate::overrides::Overrides;
 use crate::server;
 use crate::target::Target;
 use crate::tasks::Tasks;
 
 /// Time for requests under way when the node is told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// Folder of the log files in the data directory.
+const LOG_DIR: &str = "log";
 /// Ports tried after the gateway's for a target in the same process.
 const PORTS_TRIED: u16 = 100;
 /// Longest wait for one message to another gateway.
@@ -79,6 +83,9 @@ impl Process {
         };
         self.promote_roots.clone_from(&options.promote_roots);
         let data_dir = DataDir::open(&options.data_dir).map_err(|err| err.to_string())?;
+        let log_dir = options.data_dir.join(LOG_DIR);
+        let attached = logs::attach(&log_dir);
+        attached.map_err(|err| format!("cannot write to {}: {err}", log_dir.display()))?;
         let mut nodes = Vec::new();
         let mut join_url = options.join.clone();
         if let Some((listener, bound)) = gateway_port {
@@ -185,7 +192,7 @@ impl Process {
         dir: &Path,
         started: Instant,
     ) -> Arc<NodeContext> {
-        Arc::new(NodeContext {
+        let ctx = Arc::new(NodeContext {
             snode,
             state,
             started,
@@ -194,9 +201,12 @@ impl Process {
             upstream,
             data_dir: dir.to_owned(),
             promote_roots: self.promote_roots.clone(),
+            overrides: Overrides::open(dir),
             tasks: self.tasks.clone(),
             ready: AtomicBool::new(false),
-        })
+        });
+        self.tasks.spawn_until_stop(logs::follow(ctx.clone()));
+        ctx
     }
 
     /// Stops accepting, lets requests under way end within a bound, then closes what holds data.
