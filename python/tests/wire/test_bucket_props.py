@@ -81,7 +81,7 @@ def test_create_with_properties(wire: Wire, name: str) -> None:
     bad = create(wire, f"{name}-x", {"checksum": {"type": "sha1"}})
     assert bad.status == 400
     assert "checksum.type" in bad.json()["message"]
-    assert not [b for b in listed(wire, f"{name}-x")]
+    assert not listed(wire, f"{name}-x")
 
 
 @pytest.mark.parametrize("bad", ["a..b", ".hidden", "x" * 65, "sp%20ace", "%C3%BC", "a%23b"])
