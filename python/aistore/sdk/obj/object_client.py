@@ -41,14 +41,14 @@ class ObjectClient:
         self,
         request_client: RequestClient,
         path: str,
-        params: dict[str, str] | None = None,
+        params: dict[str, str],
         headers: dict[str, str] | None = None,
         byte_range: tuple[int | None, int | None] = (None, None),
         uname: str | None = None,
     ) -> None:
         self._request_client = request_client
         self._path = path
-        self._params = params or {}
+        self._params = params
         self._headers = dict(headers or {})
         first, last = byte_range
         if (first, last) != (None, None):

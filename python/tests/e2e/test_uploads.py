@@ -1,0 +1,83 @@
+"""Uploads in parts, appended files and actions on objects against a real cluster."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from aistore.sdk import Bucket, MultipartConfig
+from aistore.sdk.errors import AISError
+
+CONFIG = MultipartConfig(threshold=1, part_size=1 << 20, num_workers=4)
+CONTENT = os.urandom((5 << 20) + 17)
+
+
+def test_large_content_in_parts(bucket: Bucket, tmp_path: Path) -> None:
+    sent: list[int] = []
+    obj = bucket.object("o")
+    obj.get_writer().put_content(CONTENT, multipart=CONFIG, progress=sent.append)
+    assert obj.get_reader().read_all() == CONTENT
+    assert sent[-1] == len(CONTENT)
+    (tmp_path / "f").write_bytes(CONTENT[::-1])
+    sent.clear()
+    obj.get_writer().put_file(tmp_path / "f", multipart=CONFIG, progress=sent.append)
+    assert obj.get_reader().read_all() == CONTENT[::-1]
+    assert sent[-1] == len(CONTENT)
+    obj.get_writer().put_content(b"", multipart=CONFIG)
+    assert obj.get_reader().read_all() == b""
+    assert [entry.name for entry in bucket.list_all_objects()] == ["o"]
+
+
+def test_the_upload_by_hand(bucket: Bucket) -> None:
+    upload = bucket.object("o").multipart_upload().create()
+    upload.add_part(2).put_content(b"world")
+    upload.add_part(1).put_content(b"hello ")
+    with pytest.raises(AISError):
+        bucket.object("o").get_reader().read_all()
+    upload.complete()
+    assert bucket.object("o").get_reader().read_all() == b"hello world"
+    with pytest.raises(AISError) as caught:
+        upload.abort()
+    assert caught.value.status_code == 404
+
+
+def test_a_missing_bucket_is_told(bucket: Bucket) -> None:
+    bucket.delete()
+    with pytest.raises(AISError) as caught:
+        bucket.object("o").get_writer().put_content(CONTENT, multipart=CONFIG)
+    assert caught.value.status_code == 404
+
+
+def test_a_file_that_grows(bucket: Bucket) -> None:
+    obj = bucket.object("log")
+    try:
+        obj.get_writer().append_content(b"")
+    except AISError as error:
+        if error.status_code != 501:
+            raise
+        pytest.skip(error.message)
+    with obj.get_writer().as_file("a") as file:
+        file.write(b"one\n")
+        file.flush()
+        assert obj.get_reader().read_all() == b"one\n"
+        file.write(CONTENT)
+        file.write(CONTENT)
+    assert obj.get_reader().read_all() == b"one\n" + CONTENT + CONTENT
+    with pytest.raises(RuntimeError), obj.get_writer().as_file("a") as file:
+        file.write(b"never")
+        raise RuntimeError
+    assert obj.get_reader().read_all() == b"one\n" + CONTENT + CONTENT
+
+
+def test_object_actions(bucket: Bucket) -> None:
+    obj = bucket.object("o")
+    obj.get_writer().put_content(b"content")
+    obj.get_writer().set_custom_props({"k": "v"})
+    assert obj.props.custom_metadata == {"k": "v"}
+    obj.copy(bucket.object("copy/of"))
+    assert bucket.object("copy/of").get_reader().read_all() == b"content"
+    renamed = obj.rename("renamed")
+    assert renamed.get_reader().read_all() == b"content"
+    assert sorted(e.name for e in bucket.list_all_objects()) == ["copy/of", "renamed"]
