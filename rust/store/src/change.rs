@@ -159,6 +159,7 @@ impl Shared {
                     copies.steps.push(Step::remove(&mountpath, old_key.to_vec(), copy.blob));
                 }
                 copies.superseded.push(*copy);
+                copies.superseded.extend(meta.parts.iter().flat_map(|part| &part.places));
                 continue;
             }
             let parts = payload_of(&mountpath, &meta);

@@ -58,6 +58,9 @@ pub struct PutOptions {
     pub versioned: bool,
     /// Now, in nanoseconds since the Unix epoch; becomes the object's modification and access time.
     pub now_ns: u64,
+    /// How often the object is stored, on different mountpaths: 0 and 1 for once. As often as there are
+    /// mountpaths where those are fewer. An object that is stored several times is not cut into chunks.
+    pub copies: usize,
     /// When to cut the object into chunks; `None` for never.
     pub chunks: Option<Chunks>,
     /// Whether there must be no object of that name. Checked when the put begins and, under the lock of

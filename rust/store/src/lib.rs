@@ -48,6 +48,7 @@ mod error;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod heal;
 mod identity;
 mod ids;
 mod index;
@@ -77,6 +78,7 @@ mod writer;
 pub use appends::{AppendId, AppendState, AppendWriter};
 pub use config::{Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
 pub use error::StoreError;
+pub use heal::Verified;
 pub use list::{ListChunk, ListQuery, Listed, Standing};
 pub use meta::{
     BlobId, MAX_CUSTOM_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_PLACES, ObjectMeta, Part, Place, Role,

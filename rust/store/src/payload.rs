@@ -41,6 +41,8 @@ pub(crate) struct Segment {
     size: u64,
     blob: BlobId,
     mountpath: SharedMountpath,
+    /// Where else the same bytes lie.
+    others: Vec<(BlobId, SharedMountpath)>,
 }
 
 impl Payload {
@@ -98,21 +100,23 @@ fn open_parts(shared: &Shared, meta: &ObjectMeta) -> Result<Opened, StoreError> 
     let mut start = 0_u64;
     for part in &meta.parts {
         let mut missing = String::new();
-        let mut found = None;
+        let mut found = Vec::new();
         for place in &part.places {
             let Some(mountpath) = shared.by_digest(place.mountpath) else {
                 missing = absent(*place);
                 continue;
             };
             if mountpath.files.has_blob(place.blob)? {
-                found = Some((place.blob, mountpath));
-                break;
+                found.push((place.blob, mountpath));
+                continue;
             }
             let path = mountpath.files.blob_path(place.blob);
             missing = format!("{} is missing", path.display());
         }
-        let Some((blob, mountpath)) = found else { return Ok(Opened::Missing(missing)) };
-        segments.push(Segment { start, size: part.size, blob, mountpath });
+        let mut found = found.into_iter();
+        let Some((blob, mountpath)) = found.next() else { return Ok(Opened::Missing(missing)) };
+        let others = found.collect();
+        segments.push(Segment { start, size: part.size, blob, mountpath, others });
         start = start.saturating_add(part.size);
     }
     Ok(Opened::Payload(Payload::Parts(Arc::new(Parts { segments, _pins: pins }))))
@@ -138,7 +142,7 @@ impl Parts {
                 self.locate(offset).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
             let room = usize::try_from(segment.size - within).unwrap_or(usize::MAX).min(buf.len());
             let (now, later) = buf.split_at_mut(room);
-            segment.open()?.read_exact_at(now, within)?;
+            segment.read_exact_at(now, within)?;
             offset += room as u64;
             buf = later;
         }
@@ -160,6 +164,18 @@ impl Segment {
     /// The file, if it is open.
     pub(crate) fn cached(&self) -> Option<Arc<File>> {
         self.mountpath.descriptors.get(self.blob)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], within: u64) -> io::Result<()> {
+        let read = self.open().and_then(|file| file.read_exact_at(buf, within));
+        let Err(error) = read else { return Ok(()) };
+        for (blob, mountpath) in &self.others {
+            let file = mountpath.files.open_blob(*blob).ok().flatten();
+            if file.is_some_and(|file| file.read_exact_at(buf, within).is_ok()) {
+                return Ok(());
+            }
+        }
+        Err(error)
     }
 
     fn open(&self) -> io::Result<Arc<File>> {

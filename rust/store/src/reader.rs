@@ -5,13 +5,16 @@ use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use crate::error::StoreError;
+use crate::heal::open_copy;
 use crate::meta::ObjectMeta;
 use crate::payload::Payload;
+use crate::shared::Shared;
 
 /// An open object. Keeps reading the version it was opened on, whatever happens to the object's name.
 #[derive(Debug, Clone)]
@@ -19,11 +22,36 @@ pub struct ObjectReader {
     meta: ObjectMeta,
     payload: Payload,
     mountpath: Arc<Path>,
+    copies: Option<Arc<Copies>>,
+}
+
+/// Where to look when the disk fails.
+#[derive(Debug)]
+struct Copies {
+    shared: Arc<Shared>,
+    key: Vec<u8>,
+    /// Opened on the first failure.
+    copy: OnceLock<Option<ObjectReader>>,
 }
 
 impl ObjectReader {
     pub(crate) fn new(meta: ObjectMeta, payload: Payload, mountpath: Arc<Path>) -> Self {
-        Self { meta, payload, mountpath }
+        Self { meta, payload, mountpath, copies: None }
+    }
+
+    /// The same reader, which reads from a copy of the object under `key` where its own disk fails.
+    pub(crate) fn with_copies(mut self, shared: Arc<Shared>, key: Vec<u8>) -> Self {
+        self.copies = Some(Arc::new(Copies { shared, key, copy: OnceLock::new() }));
+        self
+    }
+
+    /// The same reader without its copies; an error when it already reads one in place of the object.
+    pub(crate) fn own_disk(&self) -> Result<Self, StoreError> {
+        if self.copies.is_none() && !self.meta.copies.is_empty() {
+            let reason = "the object is lost here".to_owned();
+            return Err(StoreError::Corrupt { path: self.mountpath.to_path_buf(), reason });
+        }
+        Ok(Self { copies: None, ..self.clone() })
     }
 
     /// Metadata of the version being read.
@@ -44,11 +72,18 @@ impl ObjectReader {
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let buf = self.within(buf, offset);
         let wanted = buf.len();
-        match &self.payload {
-            Payload::Whole(file) => file.read_exact_at(buf, offset)?,
-            Payload::Parts(parts) => parts.read_exact_at(buf, offset)?,
-        }
-        Ok(wanted)
+        let read = match &self.payload {
+            Payload::Whole(file) => file.read_exact_at(buf, offset),
+            Payload::Parts(parts) => parts.read_exact_at(buf, offset),
+        };
+        let Err(error) = read else { return Ok(wanted) };
+        let Some(copies) = &self.copies else { return Err(error) };
+        let copy = copies.copy.get_or_init(|| {
+            tracing::error!(mountpath = %self.mountpath.display(), %error,
+                "an object cannot be read: its copy is");
+            open_copy(&copies.shared, &copies.key, &self.meta)
+        });
+        copy.as_ref().ok_or(error)?.read_at(buf, offset)
     }
 
     /// As [`read_at`](Self::read_at), but never waits for the disk: `None` when nothing can be read

@@ -306,7 +306,9 @@ impl Work {
                 return Err(error);
             }
         };
-        remove_superseded(shared, &key, survey, &meta)?;
+        let own = set.own(object.uname).digest;
+        let own = Place { mountpath: own, blob: meta.blob };
+        remove_superseded(shared, &key, survey, own, &meta)?;
         Ok(true)
     }
 }
@@ -360,18 +362,18 @@ fn write_entries(
 }
 
 /// Takes away entries and blobs that the new state does not name.
-fn remove_superseded(
+pub(crate) fn remove_superseded(
     shared: &Shared,
     key: &[u8],
     survey: &Survey,
+    own: Place,
     meta: &ObjectMeta,
 ) -> Result<(), StoreError> {
-    let seats: Vec<Place> = meta.copies.clone();
-    let own = |found: &Found| found.meta.blob == meta.blob;
+    let seats = &meta.copies;
     for found in &survey.0 {
         let place = found.place();
         let seated_here = seats.iter().any(|seat| seat.mountpath == place.mountpath);
-        if seats.contains(&place) || own(found) {
+        if seats.contains(&place) || place == own {
             continue;
         }
         let replaced = found.mountpath.entry(key)?;

@@ -14,6 +14,8 @@ use crate::meta::{ObjectMeta, Part, Place};
 use crate::mountpath::SharedMountpath;
 use crate::pins::Pins;
 use crate::set::MountpathSet;
+use crate::settle::remove_superseded;
+use crate::survey::Survey;
 use crate::uploads::Uploads;
 
 /// Locks that serialise changes of one name; two names rarely share one.
@@ -111,15 +113,22 @@ impl Shared {
         Err(StoreError::Invalid("the mountpaths change too often to look an object up".to_owned()))
     }
 
-    /// Makes `meta`, whose blob is published on `home`, the object under `key`, in place of `old`.
+    /// Makes `meta`, whose blob is published on `home`, the object under `key`, in place of `old`. Copies
+    /// that `meta` names are committed already; `before` is what there was before them, if `old` had
+    /// copies, or objects may lie anywhere.
     pub(crate) fn replace(
         &self,
         home: &SharedMountpath,
         key: Vec<u8>,
         meta: &ObjectMeta,
         old: Option<(SharedMountpath, ObjectMeta)>,
+        before: Option<&Survey>,
     ) -> Result<(), StoreError> {
         home.commit(Change::Set { key: key.clone(), value: codec::encode_value(meta) })?;
+        if let Some(before) = before {
+            let own = Place { mountpath: home.digest, blob: meta.blob };
+            return remove_superseded(self, &key, before, own, meta);
+        }
         if let Some((mountpath, old)) = old {
             if !Arc::ptr_eq(&mountpath, home) {
                 mountpath.commit(Change::Remove { key })?;
@@ -127,6 +136,18 @@ impl Shared {
             self.discard_version(&mountpath, &old);
         }
         Ok(())
+    }
+
+    /// Everything under `key`, where a change of it must look beyond `old`: at copies, and at what a
+    /// change of the mountpaths left elsewhere.
+    pub(crate) fn survey_for(
+        &self,
+        key: &[u8],
+        old: Option<&ObjectMeta>,
+    ) -> Result<Option<Survey>, StoreError> {
+        let set = self.set();
+        let wanted = set.scattered || old.is_some_and(|old| !old.copies.is_empty());
+        wanted.then(|| Survey::of(&set, key, false)).transpose()
     }
 
     /// Removes all blobs of a version that the index no longer has.
@@ -198,17 +219,31 @@ fn locate_in(
     let mut best: Option<(&SharedMountpath, ObjectMeta)> = None;
     if set.scattered {
         for other in set.members().iter().filter(|other| !Arc::ptr_eq(other, own)) {
-            if let Some(meta) = other.lookup(key)?
+            // One that fails must not hide what the others have.
+            let looked = other.lookup(key).unwrap_or_else(|error| {
+                tracing::warn!(%error, "a mountpath is passed over");
+                None
+            });
+            if let Some(meta) = looked
                 && best.as_ref().is_none_or(|(_, known)| known.blob < meta.blob)
             {
                 best = Some((other, meta));
             }
         }
     }
-    if let Some(meta) = own.lookup(key)?
+    let looked = own.lookup(key);
+    let failed = looked.is_err();
+    if let Ok(Some(meta)) = &looked
         && best.as_ref().is_none_or(|(_, known)| known.blob < meta.blob)
     {
-        best = Some((own, meta));
+        best = Some((own, meta.clone()));
+    }
+    if best.is_none() && (set.scattered || failed) {
+        // The object may be lost with its mountpath, and have a copy.
+        if let Some(found) = Survey::of(set, key, true)?.main(true) {
+            return Ok(Some((Arc::clone(&found.mountpath), found.meta.clone())));
+        }
+        looked?;
     }
     Ok(best.map(|(mountpath, meta)| (Arc::clone(mountpath), meta)))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
@@ -11,11 +12,12 @@ use crate::codec::{self, RESERVED_BID};
 use crate::config::{Condition, PutOptions, StoreConfig};
 use crate::descriptors::MAX_CACHED_BLOB_BYTES;
 use crate::error::StoreError;
+use crate::heal;
 use crate::index::Change;
 use crate::intents;
 use crate::list::{self, ListChunk, ListQuery, successor};
 use crate::manifests;
-use crate::meta::{MAX_NAME_BYTES, ObjectMeta};
+use crate::meta::{MAX_NAME_BYTES, ObjectMeta, Role};
 use crate::mountpath::{Claimed, Mountpath};
 use crate::mountpaths::{self, Admin};
 use crate::payload::{Opened, Payload};
@@ -140,16 +142,20 @@ impl Store {
         for _ in 0..OPEN_ATTEMPTS {
             let Some((mountpath, meta)) = self.shared.locate(uname, &key)? else { return Ok(None) };
             let cache = meta.size <= MAX_CACHED_BLOB_BYTES;
-            let lost = match Payload::open(&self.shared, &mountpath, &meta, cache)? {
+            let opened = Payload::open(&self.shared, &mountpath, &meta, cache);
+            let lost = match opened.or_else(|error| match meta.copies.as_slice() {
+                [] => Err(error),
+                _ => Ok(Opened::Missing(error.to_string())),
+            })? {
                 Opened::Payload(payload) => {
                     let path = Arc::clone(mountpath.path());
                     if matches!(payload, Payload::Whole(_)) {
-                        return Ok(Some(ObjectReader::new(meta, payload, path)));
+                        return Ok(Some(self.reader(meta, payload, path, key)));
                     }
                     // Parts are pinned now; they were not discarded before if the entry is still there.
                     match self.shared.locate(uname, &key)? {
                         Some((_, now)) if now.parts == meta.parts => {
-                            return Ok(Some(ObjectReader::new(meta, payload, path)));
+                            return Ok(Some(self.reader(meta, payload, path, key)));
                         }
                         _ => continue,
                     }
@@ -158,6 +164,10 @@ impl Store {
             };
             // Replaced or deleted since the lookup; the same blob twice means that it is lost.
             if missing == Some(meta.blob) {
+                if let Some(copy) = heal::open_copy(&self.shared, &key, &meta) {
+                    tracing::error!(object = name, lost, "an object is read from its copy");
+                    return Ok(Some(copy));
+                }
                 let path = mountpath.files.blob_path(meta.blob);
                 let reason = format!("the payload of object \"{name}\" is not there: {lost}");
                 return Err(StoreError::Corrupt { path, reason });
@@ -165,6 +175,19 @@ impl Store {
             missing = Some(meta.blob);
         }
         Err(StoreError::Invalid(format!("object \"{name}\" is overwritten too often to be opened")))
+    }
+
+    /// A reader that turns to a copy, if there is one, where the disk fails it.
+    fn reader(
+        &self,
+        meta: ObjectMeta,
+        payload: Payload,
+        path: Arc<Path>,
+        key: Vec<u8>,
+    ) -> ObjectReader {
+        let mirrored = !meta.copies.is_empty();
+        let reader = ObjectReader::new(meta, payload, path);
+        if mirrored { reader.with_copies(Arc::clone(&self.shared), key) } else { reader }
     }
 
     /// Deletes an object; `false` when there is none of that name. On return the deletion survives the
@@ -194,6 +217,17 @@ impl Store {
         while let Some((mountpath, meta)) = shared.locate(uname, &key)? {
             if !found && condition.is_some_and(|condition| !condition.holds(&meta)) {
                 return Err(StoreError::Precondition { name: name.to_owned(), present: true });
+            }
+            if let Some(mut all) = shared.survey_for(&key, Some(&meta))? {
+                // Copies first: what is left after a crash is the object, whole.
+                all.0.sort_by_key(|one| (one.role == Role::Object, one.meta.blob));
+                for one in all.0 {
+                    one.mountpath.check_writable()?;
+                    one.mountpath.commit(Change::Remove { key: key.clone() })?;
+                    shared.discard_version(&one.mountpath, &one.meta);
+                }
+                found = true;
+                continue;
             }
             mountpath.check_writable()?;
             mountpath.commit(Change::Remove { key: key.clone() })?;

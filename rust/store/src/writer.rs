@@ -8,6 +8,7 @@ use crate::blob::BlobWriter;
 use crate::codec;
 use crate::config::PutOptions;
 use crate::error::StoreError;
+use crate::index::Change;
 use crate::meta::{BlobId, MAX_CUSTOM_BYTES, MAX_PARTS, ObjectMeta, Part, Place, Role};
 use crate::mountpath::SharedMountpath;
 use crate::shared::Shared;
@@ -31,6 +32,8 @@ pub struct ObjectWriter {
     /// Computes the expected checksum where it is of another type than the stored one.
     second: Option<Hasher>,
     blob: BlobWriter,
+    /// The copies, which get the same bytes.
+    copies: Vec<BlobWriter>,
     /// Where the blob being written ends and the next part begins; `None` when it never does.
     cut: Option<Cut>,
     /// Parts that are complete.
@@ -64,7 +67,13 @@ impl ObjectWriter {
         let home = Arc::clone(store.set().own(uname));
         options.check(name, || store.locate(uname, &codec::key(bid, name)))?;
         let hint = options.size_hint.unwrap_or(0);
-        let at = options.first_cut();
+        let at = if options.copies > 1 { None } else { options.first_cut() };
+        let copies = store.set().ranked(uname, options.copies).into_iter().skip(1);
+        let copies = copies.map(|mountpath| BlobWriter::new(mountpath, hint));
+        let copies = copies.collect::<Result<Vec<_>, _>>()?;
+        if copies.len() + 1 < options.copies {
+            tracing::debug!(name, wanted = options.copies, "too few mountpaths for as many copies");
+        }
         let blob = BlobWriter::new(Arc::clone(&home), hint.min(at.unwrap_or(u64::MAX)))?;
         let second = match &options.expected {
             Some((kind, _)) if *kind != options.checksum && *kind != ChecksumType::None => {
@@ -85,6 +94,7 @@ impl ObjectWriter {
             hasher,
             second,
             blob,
+            copies,
             cut,
             parts,
             size: 0,
@@ -113,6 +123,9 @@ impl ObjectWriter {
             }
             self.next_part()?;
             bytes = later;
+        }
+        for copy in &mut self.copies {
+            copy.write(bytes)?;
         }
         self.blob.write(bytes)
     }
@@ -182,11 +195,33 @@ impl ObjectWriter {
             parts: self.parts.clone(),
             ..ObjectMeta::default()
         };
+        let before = store.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
+        let meta = self.publish_copies(&key, meta)?;
         self.blob
             .publish(&trailer::encode(Role::Object, self.bid, &self.name, &meta), meta.blob)?;
         // From here on the parts may belong to the object: dropping the writer must not remove them.
         self.parts.clear();
-        store.replace(&self.home, key, &meta, old)?;
+        store.replace(&self.home, key, &meta, old, before.as_ref())?;
+        Ok(meta)
+    }
+
+    /// Makes the copies known. They count once the object names them.
+    fn publish_copies(
+        &mut self,
+        key: &[u8],
+        mut meta: ObjectMeta,
+    ) -> Result<ObjectMeta, StoreError> {
+        let main = Place { mountpath: self.home.digest, blob: meta.blob };
+        for copy in &mut self.copies {
+            let mountpath = Arc::clone(copy.mountpath());
+            let blob = mountpath.next_id(meta.blob)?;
+            let entry = ObjectMeta { blob, copies: Vec::new(), ..meta.clone() };
+            let role = Role::Copy { main };
+            copy.publish(&trailer::encode(role, self.bid, &self.name, &entry), blob)?;
+            let value = codec::encode_entry(role, &entry);
+            mountpath.commit(Change::Set { key: key.to_vec(), value })?;
+            meta.copies.push(Place { mountpath: mountpath.digest, blob });
+        }
         Ok(meta)
     }
 
@@ -198,17 +233,38 @@ impl ObjectWriter {
     ) -> Result<RwLockReadGuard<'s, bool>, StoreError> {
         for _ in 0..RELOCATIONS {
             let open = store.enter()?;
+            let mut seats = store.set().ranked(&self.uname, self.options.copies.max(1));
             let home = Arc::clone(store.set().own(&self.uname));
-            if Arc::ptr_eq(&home, &self.home) {
+            seats.retain(|seat| !Arc::ptr_eq(seat, &home));
+            // A mountpath that came meanwhile gets its copy from the resilver that follows.
+            seats.truncate(self.copies.len());
+            let same =
+                |(seat, copy): (&SharedMountpath, &BlobWriter)| Arc::ptr_eq(seat, copy.mountpath());
+            if Arc::ptr_eq(&home, &self.home) && seats.iter().zip(&self.copies).all(same) {
+                self.copies.truncate(seats.len());
                 return Ok(open);
             }
             // Not while the store is held: copying may take long.
             drop(open);
-            self.blob.relocate(Arc::clone(&home))?;
-            self.home = home;
+            if !Arc::ptr_eq(&home, &self.home) {
+                self.blob.relocate(Arc::clone(&home))?;
+                self.home = home;
+            }
+            self.relocate_copies(seats)?;
         }
         let reason = "the mountpaths changed too often during the upload: send it again";
         Err(StoreError::Invalid(reason.to_owned()))
+    }
+
+    /// Moves the copies to these mountpaths.
+    fn relocate_copies(&mut self, seats: Vec<SharedMountpath>) -> Result<(), StoreError> {
+        self.copies.truncate(seats.len());
+        for (seat, copy) in seats.into_iter().zip(&mut self.copies) {
+            if !Arc::ptr_eq(&seat, copy.mountpath()) {
+                copy.relocate(seat)?;
+            }
+        }
+        Ok(())
     }
 
     fn check_expected(&mut self, computed: &str) -> Result<(), StoreError> {

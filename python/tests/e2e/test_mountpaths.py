@@ -1,0 +1,234 @@
+"""Mountpaths that come and go, mirrored buckets and damaged disks, on whole clusters."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Answer, Wire, wait_until
+
+import aistore
+
+COUNT = 60
+
+
+def content(index: int) -> bytes:
+    return bytes([index % 251]) * (100 + index * 977 % 70_000)
+
+
+@pytest.fixture
+def single(tmp_path: Path) -> Iterator[aistore.LocalCluster]:
+    """One gateway and one target with three mountpaths."""
+    root = tmp_path / "cluster"
+    with aistore.LocalCluster(targets=1, mountpaths=3, root=root) as running:
+        yield running
+
+
+class Disks:
+    """The mountpaths of the only target."""
+
+    def __init__(self, cluster: aistore.LocalCluster) -> None:
+        self.wire = Wire(cluster.endpoint)
+        self.target = next(iter(self.wire.send("GET", "/v1/daemon", what="smap").json()["tmap"]))
+        self.node = {"Ais-Node-Id": self.target}
+
+    def lists(self) -> dict[str, list[str]]:
+        answer = self.wire.send("GET", "/v1/reverse/daemon", headers=self.node, what="mountpaths")
+        assert answer.status == 200
+        lists: dict[str, list[str]] = answer.json()
+        return lists
+
+    def change(self, method: str, action: str, path: Any, **query: str) -> Answer:
+        return self.wire.send(
+            method,
+            "/v1/reverse/daemon/mountpaths",
+            action={"action": action, "value": path},
+            headers=self.node,
+            **query,
+        )
+
+    def wait_drained(self) -> None:
+        wait_until(lambda: not self.lists()["waiting_dd"], "the mountpath is empty", 60)
+
+    def wait_idle(self) -> None:
+        def idle() -> bool:
+            body = b'{"kind":"resilver"}'
+            running = self.wire.send("GET", "/v1/cluster", body=body, what="running_all")
+            return bool(running.json() == [])
+
+        wait_until(idle, "no resilver runs", 60)
+
+    def put(self, bucket: str, index: int) -> None:
+        done = self.wire.follow("PUT", f"/v1/objects/{bucket}/o{index}", body=content(index))
+        assert done.status == 200, done.body
+
+    def get(self, bucket: str, index: int) -> Answer:
+        return self.wire.follow("GET", f"/v1/objects/{bucket}/o{index}")
+
+    def head(self, bucket: str, index: int) -> Answer:
+        path = f"/v1/objects/{bucket}/o{index}?props=copies,location"
+        return self.wire.follow("HEAD", path)
+
+    def create(self, bucket: str, **props: Any) -> None:
+        action = {"action": "create-bck", "value": props or None}
+        assert self.wire.send("POST", f"/v1/buckets/{bucket}", action=action).status == 200
+
+    def wait_job(self, job: str) -> None:
+        def done() -> bool:
+            body = f'{{"id":"{job}"}}'.encode()
+            status = self.wire.send("GET", "/v1/cluster", body=body, what="status").json()
+            return bool(status["end_time"])
+
+        wait_until(done, f"job {job} ends", 60)
+
+
+def blob_files(path: str) -> list[Path]:
+    return [file for file in (Path(path) / "ais" / "blobs").rglob("*") if file.is_file()]
+
+
+def test_detach_under_load_fails_nobody(single: aistore.LocalCluster) -> None:
+    disks = Disks(single)
+    disks.create("b")
+    for index in range(COUNT):
+        disks.put("b", index)
+    path = disks.lists()["available"][1]
+    stop = threading.Event()
+    failures: list[str] = []
+    done = [0]
+
+    def work(thread: int) -> None:
+        index = thread
+        while not stop.is_set():
+            index = (index * 7 + 1) % COUNT
+            try:
+                if thread % 2:
+                    disks.put("b", index)
+                else:
+                    answer = disks.get("b", index)
+                    if answer.status != 200 or answer.body != content(index):
+                        failures.append(f"o{index}: {answer.status} {answer.body[:200]!r}")
+                done[0] += 1
+            except Exception as error:  # noqa: BLE001
+                failures.append(repr(error))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert disks.change("DELETE", "detach-mp", path).status == 200
+        disks.wait_drained()
+        disks.wait_idle()
+        assert path not in disks.lists()["available"]
+        assert not blob_files(path)
+        assert disks.change("PUT", "attach-mp", path).status == 200
+        disks.wait_idle()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures[:5]
+    assert done[0] > 20
+    assert blob_files(path)
+    assert len(disks.lists()["available"]) == 3
+
+
+def test_states_and_answers(single: aistore.LocalCluster) -> None:
+    disks = Disks(single)
+    first = disks.lists()["available"][0]
+    assert disks.change("POST", "enable-mp", first).status == 204
+    assert disks.change("POST", "enable-mp", "/no/such").status == 404
+    assert disks.change("POST", "disable-mp", "/no/such").status == 404
+    assert disks.change("POST", "rescan-mp", "/no/such").status == 404
+    assert disks.change("POST", "rescan-mp", first).status == 200
+    assert disks.change("POST", "fshc-mp", first).status == 400
+    assert disks.change("PUT", "attach-mp", first).status == 400
+    assert disks.change("PUT", "attach-mp", "/no/such").status == 400
+    assert disks.change("POST", "disable-mp", "").status == 400
+    assert disks.change("POST", "disable-mp", None).status == 400
+    assert disks.change("POST", "disable-mp", first, dntres="true").status == 200
+    assert disks.lists()["disabled"] == [first]
+    assert disks.change("POST", "disable-mp", first).status == 204
+    single.kill_target(0)
+    single.restart_target(0)
+    wait_until(lambda: disks.lists()["disabled"] == [first], "the state survives a restart")
+    assert disks.change("POST", "enable-mp", first).status == 200
+    assert len(disks.lists()["available"]) == 3
+    everyone = disks.wire.send("GET", "/v1/cluster", what="mountpaths").json()
+    assert everyone["targets"][disks.target] == disks.lists()
+    disk = disks.wire.send("GET", "/v1/reverse/daemon", headers=disks.node, what="disk").json()
+    assert set(disk["mountpaths"]) == set(disks.lists()["available"])
+
+
+def test_copies_up_and_down(single: aistore.LocalCluster) -> None:
+    disks = Disks(single)
+    disks.create("b")
+    for index in range(10):
+        disks.put("b", index)
+    for value, copies in [(2, 2), ("3", 3), (1, 1)]:
+        action = {"action": "make-n-copies", "value": value}
+        started = disks.wire.send("POST", "/v1/buckets/b", action=action)
+        assert started.status == 200, started.body
+        disks.wait_job(started.body.decode())
+        for index in range(10):
+            head = disks.head("b", index)
+            assert head.header("ais-mirror-copies") == str(copies)
+            paths = (head.header("ais-mirror-paths") or "").split(",")
+            assert len(set(paths)) == copies
+            assert disks.get("b", index).body == content(index)
+    for value in (0, 4, 17, "x", None):
+        action = {"action": "make-n-copies", "value": value}
+        assert disks.wire.send("POST", "/v1/buckets/b", action=action).status == 400, value
+    patch = {"action": "set-bprops", "value": {"mirror": {"enabled": True, "copies": 2}}}
+    job = disks.wire.send("PATCH", "/v1/buckets/b", action=patch).body.decode()
+    disks.wait_job(job)
+    assert disks.head("b", 3).header("ais-mirror-copies") == "2"
+
+
+def flip_everywhere(paths: list[str], count: int) -> None:
+    """Flips a bit of the payload in the first `count` blobs."""
+    files = [file for path in paths for file in blob_files(path)]
+    assert len(files) >= count
+    for file in files[:count]:
+        data = bytearray(file.read_bytes())
+        data[20] ^= 1
+        file.write_bytes(data)
+
+
+def test_a_flipped_bit_is_found_and_healed(single: aistore.LocalCluster) -> None:
+    disks = Disks(single)
+    checksum = {"type": "xxhash2", "validate_warm_get": True}
+    disks.create("one", checksum=checksum)
+    disks.put("one", 5)
+    flip_everywhere(disks.lists()["available"], 1)
+    answer = disks.get("one", 5)
+    assert answer.status == 500
+    assert b"BAD DATA CHECKSUM: xxhash2(" in answer.body
+    gone = {"action": "destroy-bck"}
+    assert disks.wire.send("DELETE", "/v1/buckets/one", action=gone).status == 200
+    available = disks.lists()["available"]
+    wait_until(lambda: not any(blob_files(path) for path in available), "the bucket is gone")
+
+    disks.create("two", checksum=checksum, mirror={"enabled": True, "copies": 2})
+    disks.put("two", 6)
+    paths = (disks.head("two", 6).header("ais-mirror-paths") or "").split(",")
+    assert len(paths) == 2
+    flip_everywhere(paths[:1], 1)
+    for _ in range(2):
+        answer = disks.get("two", 6)
+        assert (answer.status, answer.body) == (200, content(6))
+    assert sum(len(blob_files(path)) for path in available) == 2
+
+
+def test_a_lost_disk_of_a_mirrored_bucket_loses_nothing(single: aistore.LocalCluster) -> None:
+    disks = Disks(single)
+    disks.create("b", mirror={"enabled": True, "copies": 2})
+    for index in range(COUNT):
+        disks.put("b", index)
+    lost = disks.lists()["available"][2]
+    shutil.rmtree(Path(lost) / "ais" / "blobs")
+    for index in range(COUNT):
+        assert disks.get("b", index).body == content(index), index
