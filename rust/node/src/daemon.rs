@@ -6,20 +6,19 @@ use aistore_core::error::ApiError;
 use aistore_core::smap::NodeKind;
 use aistore_core::wire::ActionMsg;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::http::{Query, Reply, Req, path, reply};
 use crate::logs;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::tasks::lost_task;
-use crate::{disks, status, sysinfo};
+use crate::{disks, mountpaths, status, sysinfo};
 
 /// Where nodes take changes of themselves from gateways.
 pub(crate) const CHANGE_PATH: &str = "/v1/internal/daemon";
 /// Changes of one node that this version knows of but does not carry out.
-const LATER: [&str; 5] =
-    ["mountpaths", "enable-bend", "load-x509", "shutdown-node", "decommission-node"];
+const LATER: [&str; 4] = ["enable-bend", "load-x509", "shutdown-node", "decommission-node"];
 
 /// Answers `/v1/daemon`.
 ///
@@ -57,6 +56,7 @@ pub(crate) async fn change(node: &Node, req: &mut Req) -> Result<Reply, ApiError
             let patch = patch_of_pairs(&config_pairs(&req.query)?)?;
             change_config(node, patch, transient).await
         }
+        Some("mountpaths") => mountpaths::change(node, req).await,
         Some(item) => Err(unsupported(node, item)),
         None => {
             let action = req.read_action().await?.unwrap_or_default();
@@ -152,10 +152,10 @@ async fn what(node: &Node, req: &Req) -> Result<Reply, ApiError> {
             req.json(&disks::read(&usage))
         }
         "mountpaths" => {
-            let mut available: Vec<String> =
-                usage(node).await?.iter().map(|entry| entry.path.display().to_string()).collect();
-            available.sort();
-            req.json(&json!({"available": available, "waiting_dd": [], "disabled": []}))
+            let store = store.ok_or_else(|| {
+                ApiError::bad_request(format!("{} has no mountpaths", ctx.display()))
+            })?;
+            req.json(&mountpaths::listed(store))
         }
         "sysinfo" => match store {
             Some(_) => {

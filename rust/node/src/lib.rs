@@ -20,6 +20,7 @@ pub mod intra;
 mod jobs;
 mod logs;
 pub mod metrics;
+mod mountpaths;
 mod node;
 mod overrides;
 mod process;

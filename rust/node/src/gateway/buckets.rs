@@ -14,11 +14,10 @@ use super::{Gateway, backends};
 use crate::http::{Reply, Req, path, reply};
 
 /// Actions on buckets that this version knows of but does not carry out.
-const LATER: [&str; 22] = [
+const LATER: [&str; 21] = [
     "move-bck",
     "copy-bck",
     "etl-bck",
-    "make-n-copies",
     "ec-encode",
     "rechunk",
     "prefetch-listrange",
@@ -141,6 +140,7 @@ impl Gateway {
             (&Method::POST, "create-bck") => return self.create_bucket(bucket, value).await,
             (&Method::DELETE, "destroy-bck") => return self.destroy_bucket(bucket).await,
             (&Method::DELETE, "evict-remote-bck") => return self.evict(&bucket),
+            (&Method::POST, "make-n-copies") => return self.make_n_copies(bucket, &value).await,
             (&Method::PATCH, "set-bprops") => return self.set_props(bucket, value).await,
             (&Method::PATCH, "reset-bprops") => Command::ResetProps { bucket },
             (_, action) => return Err(unsupported(action)),
@@ -159,12 +159,19 @@ impl Gateway {
         Ok(reply::empty(StatusCode::OK))
     }
 
+    /// Changes properties; the reply is the id of the job that brings the objects in line, if any.
     async fn set_props(&self, bucket: Bucket, patch: Value) -> Result<Reply, ApiError> {
+        let before = super::props(&self.ctx.state(), &bucket)?.clone();
         let about = |err| backends::about(&bucket, err);
         backends::check_attached(&self.ctx.state(), &bucket, &patch).map_err(about)?;
         let command = Command::PatchProps { bucket: bucket.clone(), patch };
-        self.submit(command).await.map_err(about)?;
-        Ok(reply::empty(StatusCode::OK))
+        let state = self.submit(command).await.map_err(about)?;
+        let after = super::props(&state, &bucket)?;
+        if after.needs_mirroring(&before) || (before.mirror.enabled && !after.mirror.enabled) {
+            let copies = if after.mirror.enabled { u64::from(after.mirror.copies) } else { 1 };
+            return self.start_mirror(bucket, copies).await;
+        }
+        Ok(super::mirror::no_job())
     }
 
     async fn destroy_bucket(&self, bucket: Bucket) -> Result<Reply, ApiError> {

@@ -9,6 +9,7 @@ mod followers;
 mod internal;
 mod jobs;
 mod list;
+mod mirror;
 mod moss;
 mod objects;
 mod promote;

@@ -50,7 +50,16 @@ impl Gateway {
             Method::GET => {}
             Method::POST | Method::PUT | Method::DELETE => {
                 let url = node.url().to_owned();
-                return self.relay_change(req, &url, &item).await;
+                let mountpaths = item == "mountpaths";
+                let unwanted = req.query.flag("dntres");
+                if mountpaths && unwanted {
+                    self.check_no_resilver(&id)?;
+                }
+                let done = self.relay_change(req, &url, &item).await?;
+                if mountpaths {
+                    self.after_mountpaths(&id, done.status(), unwanted).await?;
+                }
+                return Ok(done);
             }
             _ => return Ok(reply::method_not_allowed("GET, POST, PUT, DELETE")),
         }

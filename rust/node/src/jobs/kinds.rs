@@ -1,7 +1,9 @@
 //! What each kind does on one target.
 
 mod load_lom_cache;
+mod make_n_copies;
 mod promote;
+mod resilver;
 
 use std::sync::Arc;
 
@@ -10,15 +12,19 @@ use aistore_core::error::ApiError;
 use super::Job;
 use crate::target::Target;
 
+pub(crate) use resilver::at_start as settle_at_start;
+
 /// Whether this version runs jobs of the kind.
 pub(crate) fn runs(kind: &str) -> bool {
-    matches!(kind, "load-lom-cache" | "promote")
+    matches!(kind, "load-lom-cache" | "make-n-copies" | "promote" | "resilver")
 }
 
 /// Runs a share; see [`runs`].
 pub(super) async fn run(target: Arc<Target>, job: Arc<Job>) -> Result<(), ApiError> {
     match job.record.kind.as_str() {
         "load-lom-cache" => load_lom_cache::run(target, job).await,
+        "make-n-copies" => make_n_copies::run(target, job).await,
+        "resilver" => resilver::run(target, job).await,
         "promote" => promote::run(target, job).await,
         other => Err(ApiError::unsupported(format!(
             "this version of the server cannot run jobs of kind \"{other}\""

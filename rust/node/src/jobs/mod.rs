@@ -22,7 +22,7 @@ use aistore_core::error::ApiError;
 use aistore_core::job::JobRecord;
 
 pub(crate) use job::{Job, now_ns};
-pub(crate) use kinds::runs;
+pub(crate) use kinds::{runs, settle_at_start};
 pub(crate) use report::Report;
 
 use crate::target::Target;

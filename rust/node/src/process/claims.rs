@@ -57,7 +57,7 @@ pub(super) fn check(mountpaths: &[PathBuf], id: &str, dir: &Path) -> Result<(), 
 /// # Errors
 ///
 /// Text for the operator.
-pub(super) fn record(mountpaths: &[PathBuf], id: &str, dir: &Path) -> Result<(), String> {
+pub(crate) fn record(mountpaths: &[PathBuf], id: &str, dir: &Path) -> Result<(), String> {
     let failed = |path: &Path, err: &dyn std::fmt::Display| {
         format!("cannot write {}: {err}", path.display())
     };
@@ -71,6 +71,29 @@ pub(super) fn record(mountpaths: &[PathBuf], id: &str, dir: &Path) -> Result<(),
     let file = dir.join(RECORD);
     let text = serde_json::to_vec_pretty(&given).map_err(|err| failed(&file, &err))?;
     write_atomically(&file, &text).map_err(|err| failed(&file, &err))
+}
+
+/// Refuses a mountpath of another node. Blocks.
+///
+/// # Errors
+///
+/// Text for the operator.
+pub(crate) fn check_one(mountpath: &Path, id: &str) -> Result<(), String> {
+    match owner(mountpath)? {
+        Some(owner) if owner != id => {
+            Err(format!("it belongs to target {owner}: detach it there first, or use an empty one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a mountpath up, so that another node may take it. Blocks.
+pub(crate) fn release(mountpath: &Path, id: &str) {
+    if matches!(owner(mountpath), Ok(Some(owner)) if owner == id)
+        && let Err(err) = std::fs::remove_file(mountpath.join(OWNER))
+    {
+        tracing::warn!(mountpath = %mountpath.display(), error = %err, "cannot give it up");
+    }
 }
 
 fn owner(mountpath: &Path) -> Result<Option<String>, String> {

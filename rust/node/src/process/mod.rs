@@ -1,8 +1,8 @@
 //! The process: options, start, serving, stop.
 
-mod claims;
+pub(crate) mod claims;
 mod environment;
-mod identity;
+pub(crate) mod identity;
 mod options;
 mod signals;
 mod start;

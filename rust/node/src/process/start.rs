@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use aistore_cluster::{ClusterState, Consensus, RaftTransport, Replica, SubmitError};
 use aistore_core::smap::{NetInfo, NodeKind, Snode};
-use aistore_store::{Store, StoreConfig};
+use aistore_store::Store;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde::Serialize;
@@ -26,6 +26,7 @@ use crate::intra::Intra;
 use crate::jobs;
 use crate::logs;
 use crate::metrics::Metrics;
+use crate::mountpaths::{self, States};
 use crate::node::{Node, RoleHandler, TargetParts};
 use crate::overrides::Overrides;
 use crate::server;
@@ -151,14 +152,21 @@ impl Process {
         let node = Arc::new(Node::new(ctx.clone(), RoleHandler::Target(OnceLock::new())));
         // Serves "starting" from now on: the gateway probes this address when the node joins.
         server::serve(node.clone(), listener);
-        let config = StoreConfig::new(options.mountpaths.clone());
-        let (mountpaths, known) = (options.mountpaths.clone(), ctx.state());
+        let (given, known) = (options.mountpaths.clone(), ctx.state());
         let (claimant, record_dir) = (id.clone(), dir.clone());
         let store = blocking(move || {
+            let given: Vec<PathBuf> = given
+                .iter()
+                .map(|path| std::path::absolute(path).unwrap_or(path.clone()))
+                .collect();
+            let config = States::load(&record_dir)?.config(&given);
+            let draining = config.draining.iter().map(|(path, _)| path);
+            let mountpaths: Vec<PathBuf> =
+                config.mountpaths.iter().chain(draining).cloned().collect();
             claims::check(&mountpaths, &claimant, &record_dir)?;
             let store = Store::open(config).map_err(|err| err.to_string())?;
             let owned = follow::check_ownership(&known, &store, &mountpaths)
-                .and_then(|()| claims::record(&mountpaths, &claimant, &record_dir));
+                .and_then(|()| mountpaths::save(&store, &claimant, &record_dir, &given));
             match owned {
                 Ok(()) => Ok(Arc::new(store)),
                 Err(message) => {
@@ -177,6 +185,7 @@ impl Process {
         }
         self.tasks.spawn_until_stop(follow::follow(ctx.clone()));
         self.tasks.spawn_until_stop(follow::reap(ctx.clone(), store));
+        self.tasks.spawn_until_stop(jobs::settle_at_start(target.clone()));
         self.tasks.spawn_until_stop(jobs::follow(target));
         ctx.ready.store(true, Ordering::Release);
         tracing::info!(node = snode.display(), url = snode.url(), "target serves");

@@ -7,10 +7,11 @@ use aistore_core::bucket::validate_object_name;
 use aistore_core::error::ApiError;
 use aistore_core::range::RangeError;
 use aistore_core::wire::parse_bool;
+use aistore_store::ObjectReader;
 use bytes::Bytes;
 
 use super::Target;
-use super::failure::read_failure;
+use super::failure::{read_failure, store_failure};
 use super::objects::ObjectRef;
 use super::select::{GetFailure, Selection, Wanted, select};
 use crate::http::{Reply, Req, reply};
@@ -62,7 +63,8 @@ impl Target {
             }
             return self.get_member(object, member).await;
         }
-        let (selection, first) = self.first_piece(object, wanted).await?;
+        let verify = found.props()?.checksum.validate_warm_get;
+        let (selection, first) = self.first_piece(object, wanted, verify).await?;
         Ok(selection.reply(first, &self.objects))
     }
 
@@ -72,8 +74,10 @@ impl Target {
         self: &Arc<Self>,
         object: ObjectRef,
         wanted: Wanted,
+        verify: bool,
     ) -> Result<(Selection, Bytes), GetFailure> {
-        if let Some(reader) = self.objects.readers.get(object.bid, &object.uname) {
+        let cached = self.objects.readers.get(object.bid, &object.uname).filter(|_| !verify);
+        if let Some(reader) = cached {
             let mut selection = select(reader, &wanted, &object)?;
             if selection.is_ready() {
                 if selection.extent.length() == 0 {
@@ -87,8 +91,9 @@ impl Target {
         }
         let target = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || {
-            let reader = target.objects.open(&object)?;
-            let reader = reader.ok_or_else(|| target.object_not_found(&object))?;
+            let reader =
+                if verify { target.open_verified(&object) } else { target.objects.open(&object) };
+            let reader = reader?.ok_or_else(|| target.object_not_found(&object))?;
             let mut selection = select(reader, &wanted, &object)?;
             let read = |err: &std::io::Error| read_failure(err, &object.cname());
             selection.checksum_part(&target.objects).map_err(|err| read(&err))?;
@@ -97,6 +102,22 @@ impl Target {
             Ok((selection, first))
         });
         opened.await.map_err(|err| lost_task(&err))?
+    }
+
+    /// Opens an object whose bytes were compared with its checksum just now. Blocks on the disk.
+    fn open_verified(&self, object: &ObjectRef) -> Result<Option<Arc<ObjectReader>>, ApiError> {
+        let opened = self.objects.store.open_verified(object.bid, &object.uname, &object.name);
+        let opened = opened.map_err(|err| {
+            self.ctx.metrics.bad_checksums.inc();
+            store_failure(&err, &object.cname())
+        })?;
+        Ok(opened.map(|verified| {
+            if verified.healed {
+                self.ctx.metrics.bad_checksums.inc();
+                self.objects.readers.invalidate(&object.uname);
+            }
+            Arc::new(verified.reader)
+        }))
     }
 
     pub(super) fn object_not_found(&self, object: &ObjectRef) -> ApiError {

@@ -71,8 +71,11 @@ impl Target {
             add_validators(reply.headers_mut(), &meta);
             return Ok(reply);
         }
-        let mountpath = mountpath.to_string_lossy();
-        let (map, place) = (reply.headers_mut(), (location.as_str(), mountpath.as_ref()));
+        let mountpaths = self.objects.store.mountpaths_of(&meta, &mountpath);
+        let mountpaths: Vec<String> =
+            mountpaths.iter().map(|path| path.display().to_string()).collect();
+        let mountpath = mountpaths.join(",");
+        let (map, place) = (reply.headers_mut(), (location.as_str(), mountpath.as_str()));
         if let Some(props) = props {
             add_length(map, meta.size);
             add(map, PRESENT, "true");

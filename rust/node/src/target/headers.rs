@@ -11,8 +11,6 @@ use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, LAS
 /// Custom key that holds a backend's modification time.
 const CUSTOM_LAST_MODIFIED: &str = "Last-Modified";
 const NS_PER_S: u64 = 1_000_000_000;
-/// Copies of an object: one, until mirroring exists.
-const COPIES: &str = "1";
 
 /// Adds a header; a value that no header can carry is left out.
 pub(crate) fn add(map: &mut HeaderMap, name: &'static str, value: &str) {
@@ -146,7 +144,7 @@ impl Prop {
             Self::Etag => add_etag(map, meta),
             Self::Location => add(map, headers::LOCATION, place.0),
             Self::Copies => {
-                add(map, headers::MIRROR_COPIES, COPIES);
+                add(map, headers::MIRROR_COPIES, &(1 + meta.copies.len()).to_string());
                 add(map, headers::MIRROR_PATHS, place.1);
             }
             Self::Chunked => {
@@ -184,9 +182,9 @@ pub(crate) fn add_head_v1(
         }
     }
     add(map, headers::LOCATION, place.0);
-    add(map, headers::MIRROR_COPIES, COPIES);
+    add(map, headers::MIRROR_COPIES, &(1 + meta.copies.len()).to_string());
     // Go prints lists in brackets, and the readers of this form expect it.
-    add(map, headers::MIRROR_PATHS, &format!("[{}]", place.1));
+    add(map, headers::MIRROR_PATHS, &format!("[{}]", place.1.replace(',', " ")));
 }
 
 #[cfg(test)]

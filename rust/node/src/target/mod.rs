@@ -38,6 +38,7 @@ use std::sync::{Arc, OnceLock};
 use aistore_cluster::ClusterState;
 use aistore_core::bucket::validate_object_name;
 use aistore_core::error::ApiError;
+use aistore_core::props::BucketProps;
 use aistore_core::text::decode_path;
 use aistore_store::Store;
 use http::Method;
@@ -69,7 +70,23 @@ struct Disk {
     device: String,
 }
 
+/// How often an object of a bucket is to be stored on its target.
+pub(crate) fn wanted_copies(props: &BucketProps) -> usize {
+    let copies = if props.mirror.enabled { props.mirror.copies } else { 1 };
+    usize::try_from(copies).unwrap_or(1)
+}
+
 impl Target {
+    /// The disks.
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.objects.store
+    }
+
+    /// The objects, with what is cached of them.
+    pub(crate) fn objects(&self) -> &Arc<Objects> {
+        &self.objects
+    }
+
     /// Serves `store` as the node of `ctx`.
     #[expect(clippy::unused_async, reason = "start-up work that waits comes here")]
     pub async fn new(ctx: Arc<NodeContext>, store: Arc<Store>) -> Arc<Self> {
@@ -192,11 +209,18 @@ impl Target {
         })
     }
 
+    /// The device of a mountpath that was attached later.
+    fn late_device(&self, mountpath: &Path) -> String {
+        let usage = self.objects.store.usage();
+        let found = usage.iter().find(|usage| usage.path == mountpath);
+        found.map(|u| u.fs.strip_prefix("/dev/").unwrap_or(&u.fs).to_owned()).unwrap_or_default()
+    }
+
     /// `t[id]:mp[/path, disk]`. Blocks the first time.
     fn location(&self, mountpath: &Path) -> String {
         let path = mountpath.to_string_lossy();
         let disk = self.disks().iter().find(|disk| disk.path == path);
-        let device = disk.map(|disk| disk.device.as_str()).unwrap_or_default();
+        let device = disk.map_or_else(|| self.late_device(mountpath), |disk| disk.device.clone());
         format!("{}:mp[{path}, {device}]", self.ctx.display())
     }
 }

@@ -182,6 +182,7 @@ pub(super) fn put_options(props: &BucketProps, given: Given) -> PutOptions {
         version: given.version,
         versioned: props.versioning.enabled,
         now_ns: now_ns(),
+        copies: super::wanted_copies(props),
         chunks: Some(chunking(props)),
         if_absent: given.if_absent,
         if_match: given.if_match,

@@ -36,6 +36,9 @@ impl Gateway {
             job.targets.insert(args.daemonid.clone(), None);
         }
         check_support(kind, buckets.first())?;
+        if kind.name == "resilver" {
+            return self.start_resilver(&args.daemonid).await;
+        }
         job.args = json!({"flags": args.flags, "force": args.force, "buckets": buckets});
         job.ctlmsg = describe(&buckets);
         job.bck = buckets.into_iter().next().filter(|_| kind.scope != Scope::Target);
