@@ -173,7 +173,8 @@ impl ArrowListing {
 impl ArrowListing {
     /// The columns, as an `arrow_schema` capsule.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        let schema = FFI_ArrowSchema::try_from(self.schema().as_ref()).map_err(refused)?;
+        let schema =
+            FFI_ArrowSchema::try_from(self.schema().as_ref()).map_err(|error| refused(&error))?;
         PyCapsule::new_with_value(py, schema, c"arrow_schema")
     }
 
@@ -203,7 +204,7 @@ impl ArrowListing {
     }
 }
 
-fn refused(error: ArrowError) -> PyErr {
+fn refused(error: &ArrowError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 

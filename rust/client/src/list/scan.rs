@@ -196,8 +196,8 @@ impl Merge {
                 (Some(a), Some(b)) => a.name.as_bytes().cmp(b.name.as_bytes()),
                 _ => Ordering::Equal,
             };
-            let least = self.sources.iter().enumerate().min_by(|(_, a), (_, b)| order(a, b));
-            let Some((at, _)) = least else { break };
+            let first = self.sources.iter().enumerate().min_by(|(_, a), (_, b)| order(a, b));
+            let Some((at, _)) = first else { break };
             let Some(source) = self.sources.get_mut(at) else { break };
             if let Some(entry) = source.head.take() {
                 let last = all.last().map(|last| &last.name).or(before.as_ref());
