@@ -257,6 +257,9 @@ class Client:
         max_pool_size: int = 10,
         user_agent: str | None = None,
         attempts: int = 5,
+        skip_verify: bool = False,
+        ca_cert: str | None = None,
+        client_cert: tuple[str, str] | None = None,
     ) -> Self: ...
     def request(
         self,

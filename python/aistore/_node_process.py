@@ -47,6 +47,7 @@ class NodeSpec:
         log_level: What it logs.
         listen: Address to listen on.
         promote_root: Directory whose files it may promote to objects; None for the node's default.
+        tls: Certificate and key; None serves plain HTTP.
     """
 
     name: str
@@ -59,6 +60,7 @@ class NodeSpec:
     log_level: str
     listen: str = "127.0.0.1:0"
     promote_root: Path | None = None
+    tls: tuple[Path, Path] | None = None
 
     def arguments(self, parent_pid: int) -> list[str]:
         """Command-line arguments of the node."""
@@ -72,6 +74,9 @@ class NodeSpec:
         }
         if self.join:
             options["--join"] = self.join
+        if self.tls:
+            cert, key = self.tls
+            options |= {"--tls-cert": str(cert), "--tls-key": str(key)}
         arguments = [text for option in options.items() for text in option]
         for path in self.mountpaths:
             arguments += ["--mountpath", str(path)]

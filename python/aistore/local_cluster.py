@@ -42,6 +42,8 @@ class LocalCluster:
             temporary one that is removed.
         log_level: What nodes log: `error`, `warn`, `info`, `debug` or `trace`.
         start_timeout: Seconds within which all nodes must be up.
+        tls: Files of a certificate for 127.0.0.1 and its key: the nodes then serve `https://`, and
+            `client()` trusts that certificate.
 
     Raises:
         ValueError: A number is out of range.
@@ -58,6 +60,7 @@ class LocalCluster:
         log_level: str = "info",
         *,
         start_timeout: float = _START_DEADLINE_S,
+        tls: tuple[str | PathLike[str], str | PathLike[str]] | None = None,
     ) -> None:
         for name, count in (
             ("targets", targets),
@@ -74,6 +77,7 @@ class LocalCluster:
         self._owner = os.getpid()
         self._log_level = log_level
         self._start_timeout = start_timeout
+        self._tls = (Path(tls[0]).absolute(), Path(tls[1]).absolute()) if tls else None
         self._gateways: list[NodeProcess] = []
         self._targets: list[NodeProcess] = []
         # Runs once: at close(), when the object goes, or at exit.
@@ -122,13 +126,14 @@ class LocalCluster:
             ready=home / "ready.json",
             log_level=self._log_level,
             promote_root=self.promote_root,
+            tls=self._tls,
         )
         return NodeProcess.launch(spec)
 
     def _wait_members(self, nodes: list[NodeProcess], deadline: float) -> None:
         """Waits until the map holds the nodes and the primary says that it is ready."""
         wanted = {(node.node_id, node.url) for node in nodes}
-        cluster = Client(self.endpoint).cluster()
+        cluster = self.client().cluster()
         while True:
             seen: set[tuple[str, str]] = set()
             problem = ""
@@ -182,7 +187,7 @@ class LocalCluster:
 
     def client(self) -> Client:
         """A client of this cluster."""
-        return Client(self.endpoint)
+        return Client(self.endpoint, ca_cert=str(self._tls[0]) if self._tls else None)
 
     def kill_target(self, index: int) -> str:
         """Ends a target at once, as a crash would; returns its URL.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
@@ -100,3 +101,16 @@ def fetch(url: str) -> bytes:
     """GET with redirects followed, as curl -L would."""
     with urllib.request.urlopen(url, timeout=30) as answer:
         return bytes(answer.read())
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that is its own authority, as operators make them, and its key."""
+    cert, key = folder / f"{name}.crt", folder / f"{name}.key"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30"
+        f" -subj /CN={name} -addext subjectAltName=IP:127.0.0.1,DNS:localhost"
+    )
+    subprocess.run(
+        [*command.split(), "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True
+    )
+    return cert, key

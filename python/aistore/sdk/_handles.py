@@ -25,6 +25,9 @@ class Settings:
         token: Bearer token, if any.
         max_pool_size: Idle connections kept per node.
         attempts: Attempts of one request in all.
+        skip_verify: Accept any certificate.
+        ca_cert: File or folder of trusted certificates; None trusts what the system trusts.
+        client_cert: Files of our own certificate and its key.
     """
 
     endpoint: str
@@ -33,6 +36,9 @@ class Settings:
     token: str | None = None
     max_pool_size: int = 10
     attempts: int = 5
+    skip_verify: bool = False
+    ca_cert: str | None = None
+    client_cert: tuple[str, str] | None = None
 
 
 class _Registry:

@@ -7,6 +7,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
+from aistore.sdk._tls import resolve_tls
 from aistore.sdk.enums import Colocation
 from aistore.sdk.provider import Provider
 from aistore.sdk.request_client import RequestClient
@@ -35,10 +36,13 @@ class Client:
     Nothing is sent before the first operation.
 
     Args:
-        endpoint: URL of a gateway: `http://host:port`.
-        skip_verify: TLS setting; nothing to verify on an `http://` endpoint.
-        ca_cert: TLS setting, as above.
-        client_cert: TLS setting, as above.
+        endpoint: URL of a gateway: `http://host:port` or `https://host:port`.
+        skip_verify: Accept any certificate; for tests only. Also `AIS_SKIP_VERIFY_CRT` or
+            `AIS_SKIP_VERIFY`, which False does not override.
+        ca_cert: File or folder of trusted certificates (PEM). Default: `AIS_CLIENT_CA`, else what
+            the system trusts.
+        client_cert: File of our own certificate and key, or a file of each. Default: `AIS_CRT` and
+            `AIS_CRT_KEY`, if both are set.
         timeout: Seconds to wait, one number for both or (connect, read); 0 waits without end.
             Default: `AIS_CONNECT_TIMEOUT` and `AIS_READ_TIMEOUT`, else 3 and 20.
         retry_config: How often to retry.
@@ -47,7 +51,8 @@ class Client:
         multipart_config: When writers upload large objects in parts; None is only when a call asks.
 
     Raises:
-        ValueError: The endpoint is not an `http://` URL, or a number is out of range.
+        ValueError: The endpoint is no URL, or a number is out of range; at the first operation
+            also a certificate that cannot be read.
     """
 
     def __init__(
@@ -63,10 +68,9 @@ class Client:
         *,
         multipart_config: MultipartConfig | None = None,
     ) -> None:
-        # Existing code passes TLS settings to plain endpoints too, where they mean nothing.
-        del skip_verify, ca_cert, client_cert
-        if not endpoint.startswith("http://") or endpoint == "http://":
-            raise ValueError(f"endpoint {endpoint!r}: expected http://host:port of a gateway")
+        scheme, separator, rest = endpoint.partition("://")
+        if scheme not in {"http", "https"} or not separator or not rest:
+            raise ValueError(f"endpoint {endpoint!r}: expected http://host:port (or https) of a gateway")
         self.retry_config = retry_config or RetryConfig.default()
         self._request_client = RequestClient(
             endpoint,
@@ -75,6 +79,8 @@ class Client:
             max_pool_size=_pool_size(max_pool_size),
             attempts=self.retry_config.attempts,
             multipart=multipart_config,
+            # A plain endpoint may name https:// nodes, so these count there too.
+            tls=resolve_tls(skip_verify, ca_cert, client_cert),
         )
 
     @property

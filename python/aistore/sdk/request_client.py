@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from pydantic import TypeAdapter
 
 from aistore.sdk._handles import Settings, forget_endpoint, generation, open_handle
+from aistore.sdk._tls import TlsSettings
 from aistore.sdk.response import Response
 from aistore.sdk.types import Smap
 
@@ -40,6 +41,7 @@ class RequestClient:
         max_pool_size: Idle connections kept per node.
         attempts: Attempts of one request in all.
         multipart: When large objects are uploaded in parts; None is never.
+        tls: What to trust and who we are, for `https://` nodes.
     """
 
     def __init__(
@@ -51,10 +53,17 @@ class RequestClient:
         max_pool_size: int = 10,
         attempts: int = 5,
         multipart: MultipartConfig | None = None,
+        tls: TlsSettings | None = None,
     ) -> None:
         connect, read = timeout
         self._settings = Settings(
-            endpoint.rstrip("/"), connect, read, token or None, max_pool_size, attempts
+            endpoint.rstrip("/"),
+            connect,
+            read,
+            token or None,
+            max_pool_size,
+            attempts,
+            *(tls or TlsSettings()),
         )
         self.multipart = multipart
         self._opened: tuple[int, _native.Client] | None = None

@@ -47,7 +47,7 @@ def test_garbage_in_the_environment_warns_and_falls_back(monkeypatch: pytest.Mon
         assert Client(URL).request_client.timeout == (3.0, 20.0)
 
 
-@pytest.mark.parametrize("endpoint", ["", "localhost:8080", "ftp://x", "https://x", "http://"])
+@pytest.mark.parametrize("endpoint", ["", "localhost:8080", "ftp://x", "https://", "http://"])
 def test_bad_endpoints_are_refused_by_name(endpoint: str) -> None:
     with pytest.raises(ValueError, match="expected http://host:port"):
         Client(endpoint)

@@ -22,6 +22,7 @@ mod sink;
 mod sizes;
 mod table;
 mod template;
+mod tls;
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -92,7 +93,11 @@ fn usage_error(err: &clap::Error) -> i32 {
 fn normalize_endpoint(given: Option<&str>) -> String {
     let text = given.map(str::trim).filter(|text| !text.is_empty()).unwrap_or(DEFAULT_ENDPOINT);
     let text = text.trim_end_matches('/');
-    if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
+    if text.contains("://") {
+        return text.to_owned();
+    }
+    let secure = tls::is_true(&std::env::var("AIS_USE_HTTPS").unwrap_or_default());
+    format!("{}://{text}", if secure { "https" } else { "http" })
 }
 
 /// Runs `work`, or gives up at the first signal. Giving up drops the work, which removes temporary files.
@@ -160,6 +165,7 @@ fn connect(endpoint: &str) -> Result<Client, Failure> {
     let mut config = ClientConfig::new(endpoint);
     "ais/cli".clone_into(&mut config.user_agent);
     config.token = token()?;
+    config.tls = tls::from_env(|name| std::env::var(name).ok())?;
     Ok(Client::new(config)?)
 }
 

@@ -11,6 +11,7 @@ use crate::quick::QuickPool;
 use crate::request::{Call, Reply};
 use crate::retry::{Budget, Repeat};
 use crate::routing::MapCache;
+use crate::tls::Tls;
 use crate::transport::{
     Failure, MAX_REPLY_BYTES, Opened, Outgoing, Transport, add_headers, check_base, collect,
 };
@@ -40,8 +41,9 @@ impl Client {
     pub fn new(mut config: ClientConfig) -> Result<Self, ClientError> {
         config.endpoint.truncate(config.endpoint.trim_end_matches('/').len());
         let config = Arc::new(config);
-        let transport = Transport::new(config.clone())?;
-        let quick = QuickPool::new(&config);
+        let tls = Tls::new(config.tls.clone());
+        let transport = Transport::new(config.clone(), tls.clone())?;
+        let quick = QuickPool::new(&config, tls);
         let shared =
             Shared { transport, map: MapCache::default(), quick, foreign: AtomicBool::new(false) };
         Ok(Self { shared: Arc::new(shared) })

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tls::TlsOptions;
+
 /// Idle connections kept per node unless configured otherwise.
 pub const DEFAULT_MAX_IDLE_PER_HOST: usize = 16;
 /// Tries of one request, the first included, unless configured otherwise.
@@ -12,7 +14,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// How to reach a cluster. Plain data: copy it, send it to another process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientConfig {
-    /// Base URL of a gateway, such as `http://127.0.0.1:8080`.
+    /// Base URL of a gateway, such as `http://127.0.0.1:8080` or `https://gateway.example.com:8443`.
     pub endpoint: String,
     /// Longest wait for a connection; `None` means [`LONGEST_WAIT`]. Default 3 s.
     pub connect_timeout: Option<Duration>,
@@ -27,6 +29,8 @@ pub struct ClientConfig {
     pub user_agent: String,
     /// Tries of one request, the first included; 0 counts as 1. Default [`DEFAULT_ATTEMPTS`].
     pub attempts: u32,
+    /// What to trust and who we are, for `https://` nodes.
+    pub tls: TlsOptions,
 }
 
 impl ClientConfig {
@@ -40,6 +44,7 @@ impl ClientConfig {
             max_idle_per_host: DEFAULT_MAX_IDLE_PER_HOST,
             user_agent: concat!("aistore-native/", env!("CARGO_PKG_VERSION")).to_owned(),
             attempts: DEFAULT_ATTEMPTS,
+            tls: TlsOptions::default(),
         }
     }
 

@@ -39,6 +39,14 @@ pub enum ClientError {
         /// Cause.
         source: BoxError,
     },
+    /// The node's certificate, or ours, is not accepted; trying again would not help.
+    #[error("no secure connection to {url}: {message}")]
+    Tls {
+        /// URL of the request.
+        url: String,
+        /// Why, with the remedy.
+        message: String,
+    },
     /// The answer, or its next bytes, did not come in time.
     #[error("{method} {url}: no {what} within {}; the node may be overloaded: try again, or raise the read timeout", seconds(*after))]
     Timeout {
@@ -110,6 +118,7 @@ impl ClientError {
         match self {
             Self::Api { url, .. }
             | Self::Connect { url, .. }
+            | Self::Tls { url, .. }
             | Self::Timeout { url, .. }
             | Self::Truncated { url, .. }
             | Self::Interrupted { url }

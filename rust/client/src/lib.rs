@@ -22,6 +22,7 @@ pub mod quick;
 mod request;
 mod retry;
 mod routing;
+pub mod tls;
 mod transport;
 
 pub use batch::{BatchItem, BatchStream, READ_AHEAD_BYTES, READ_AHEAD_MIN_BYTES};

@@ -10,13 +10,13 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use crate::body::{OutBody, Source};
 use crate::config::ClientConfig;
 use crate::error::{ClientError, MAX_ERROR_BODY_BYTES};
+use crate::tls::{self, Connector, Tls};
 
 /// Redirects followed for one request.
 const MAX_REDIRECTS: usize = 5;
@@ -27,7 +27,7 @@ pub(crate) const MAX_REPLY_BYTES: usize = 1 << 30;
 
 /// Pool and connector.
 pub(crate) struct Transport {
-    pool: legacy::Client<HttpConnector, OutBody>,
+    pool: legacy::Client<Connector, OutBody>,
     config: std::sync::Arc<ClientConfig>,
     default_headers: HeaderMap,
 }
@@ -66,11 +66,13 @@ impl From<ClientError> for Failure {
 }
 
 impl Transport {
-    pub(crate) fn new(config: std::sync::Arc<ClientConfig>) -> Result<Self, ClientError> {
+    pub(crate) fn new(config: std::sync::Arc<ClientConfig>, tls: Tls) -> Result<Self, ClientError> {
         check_base(&config.endpoint)?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(config.connect_wait()));
-        connector.set_nodelay(true);
+        if config.endpoint.starts_with("https://") {
+            // A file that cannot be read is told now, not by the first request.
+            tls.config().map_err(|err| ClientError::Invalid(err.to_string()))?;
+        }
+        let connector = Connector::new(tls, config.connect_wait());
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -173,10 +175,33 @@ impl Transport {
             if let Some(error) = source.fault(&monitor) {
                 return error.into();
             }
+            if let Some(error) = tls_error(url, &e) {
+                return error.into();
+            }
             let unsent = e.is_connect();
             Failure { error: connect_error(url, &e), unsent, retry_after: None }
         })
     }
+}
+
+/// A handshake that failed for a reason that will not pass.
+fn tls_error(url: &str, error: &legacy::Error) -> Option<ClientError> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        // An io::Error shows its inner error as its own text, not as its source.
+        let wrapped = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let found = inner
+            .downcast_ref::<rustls::Error>()
+            .or_else(|| wrapped.and_then(|wrapped| wrapped.downcast_ref()));
+        if let Some(found) = found {
+            return Some(ClientError::Tls { url: url.to_owned(), message: tls::explain(found) });
+        }
+        if let Some(bad_file) = inner.downcast_ref::<tls::TlsError>() {
+            return Some(ClientError::Invalid(bad_file.to_string()));
+        }
+        cause = inner.source();
+    }
+    None
 }
 
 /// Flattens the transport's chain of causes into the one that people understand.
@@ -279,12 +304,11 @@ pub(crate) fn check_base(base: &str) -> Result<(), ClientError> {
             "invalid endpoint \"{base}\": {why}; expected http://HOST:PORT"
         )))
     };
-    if base.starts_with("https://") {
-        return bad("TLS is not in this build; use http://");
-    }
     match base.parse::<Uri>() {
         Err(e) => bad(&e.to_string()),
-        Ok(uri) if uri.scheme_str() != Some("http") => bad("it must start with http://"),
+        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => {
+            bad("it must start with http:// or https://")
+        }
         Ok(uri) if uri.host().is_none_or(str::is_empty) => bad("the host is missing"),
         Ok(_) => Ok(()),
     }
@@ -299,7 +323,8 @@ fn location(url: &str, response: &Response<Incoming>) -> Result<String, ClientEr
     let next = match target {
         Some(absolute) if absolute.contains("://") => absolute.to_owned(),
         Some(path) if path.starts_with('/') => {
-            format!("http://{}{path}", authority(url).unwrap_or_default())
+            let scheme = url.split_once("://").map_or("http", |(scheme, _)| scheme);
+            format!("{scheme}://{}{path}", authority(url).unwrap_or_default())
         }
         _ => {
             let message = "redirect without a usable location".to_owned();

@@ -43,11 +43,20 @@ pub struct NetInfo {
 impl NetInfo {
     /// Plain HTTP listener at `host:port`.
     pub fn http(host: &str, port: u16) -> Self {
+        Self::listener("http", host, port)
+    }
+
+    /// TLS listener at `host:port`.
+    pub fn https(host: &str, port: u16) -> Self {
+        Self::listener("https", host, port)
+    }
+
+    fn listener(scheme: &str, host: &str, port: u16) -> Self {
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         Self {
             node_ip_addr: host.to_owned(),
             daemon_port: port.to_string(),
-            direct_url: format!("http://{bracketed}:{port}"),
+            direct_url: format!("{scheme}://{bracketed}:{port}"),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::intra::Intra;
 use crate::metrics::Metrics;
 use crate::overrides::Overrides;
 use crate::tasks::Tasks;
+use crate::tls::ServerTls;
 
 /// Longest time a request waits for the node to catch up with the cluster's state.
 pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,6 +44,8 @@ pub struct NodeContext {
     pub metrics: Metrics,
     /// Client for peers.
     pub intra: Intra,
+    /// The node's own certificate, when it serves `https://`.
+    pub tls: Option<Arc<ServerTls>>,
     /// Where a target gets its state from; gateways have it first-hand.
     pub upstream: Option<Upstream>,
     /// Where this process keeps identity and metadata.

@@ -166,9 +166,10 @@ async fn what(node: &Node, req: &Req) -> Result<Reply, ApiError> {
         },
         "software_version" => reply::text(AIS_VERSION),
         "snode" => req.json(state.smap.node(&ctx.snode.daemon_id).unwrap_or(&ctx.snode)),
-        "tls_certificate" => {
-            return Err(ApiError::not_found(format!("{} does not use TLS", ctx.display())));
-        }
+        "tls_certificate" => match &ctx.tls {
+            Some(tls) => req.json(&tls.facts()),
+            None => return Err(ApiError::not_found(format!("{} does not use TLS", ctx.display()))),
+        },
         "log" => return logs::answer(&ctx.display(), &req.query).await,
         other => return Err(unknown_what(other)),
     })

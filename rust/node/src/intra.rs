@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use aistore_client::tls::{self, Connector, Tls, TlsOptions};
 use aistore_core::error::{ApiError, ErrorBody};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,15 +29,18 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// Pooled HTTP client for peers; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Intra {
-    client: Client<HttpConnector, Body>,
+    client: Client<Connector, Body>,
 }
 
 impl Intra {
-    /// A client without open connections.
+    /// A client without open connections that trusts what the system trusts.
     pub fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        Self::with_tls(Tls::new(TlsOptions::default()))
+    }
+
+    /// A client without open connections; `tls` says what `https://` peers are trusted by.
+    pub fn with_tls(tls: Tls) -> Self {
+        let connector = Connector::new(tls, CONNECT_TIMEOUT);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -203,7 +206,9 @@ fn causes(err: &dyn std::error::Error) -> String {
     let mut texts = Vec::new();
     let mut cause = err.source();
     while let Some(err) = cause {
-        texts.push(err.to_string());
+        let wrapped = err.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let refused = wrapped.and_then(|wrapped| wrapped.downcast_ref());
+        texts.push(refused.map_or_else(|| err.to_string(), tls::explain));
         cause = err.source();
     }
     if texts.is_empty() { err.to_string() } else { texts.join(": ") }

@@ -29,5 +29,6 @@ mod status;
 mod sysinfo;
 pub mod target;
 pub mod tasks;
+pub mod tls;
 
 pub use process::main;

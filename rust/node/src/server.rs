@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::node::Node;
+use crate::tls::ServerTls;
 
 /// Connections served at once by one listener; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
@@ -33,7 +35,8 @@ pub(crate) fn serve(node: Arc<Node>, listener: TcpListener) {
             let Ok(permit) = permits.clone().acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, remote)) => {
-                    let connection = connection(node.clone(), stream, remote, permit);
+                    let tls = node.ctx().tls.clone();
+                    let connection = connection(node.clone(), stream, remote, tls, permit);
                     tasks.spawn(connection);
                 }
                 Err(err) => {
@@ -49,6 +52,7 @@ async fn connection(
     node: Arc<Node>,
     stream: TcpStream,
     remote: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
     _permit: OwnedSemaphorePermit,
 ) {
     // Small answers must not wait for the client's delayed acknowledgement.
@@ -56,13 +60,27 @@ async fn connection(
     let stall = u32::try_from(STALL_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     // The kernel counts while hyper waits for room to write, so no timer runs per request.
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, stall);
+    let Some(tls) = tls else { return requests(&node, TokioIo::new(stream), remote).await };
+    let shaken = tokio::select! {
+        shaken = tls.accept(stream) => shaken,
+        () = node.ctx().tasks.stop().cancelled() => return,
+    };
+    match shaken {
+        Ok(stream) => requests(&node, TokioIo::new(stream), remote).await,
+        // Scanners and clients without our authority do this all day.
+        Err(err) => tracing::debug!(%remote, error = %err, "no TLS handshake"),
+    }
+}
+
+/// Serves one connection's requests to its end.
+async fn requests(node: &Arc<Node>, io: impl Read + Write + Unpin, remote: SocketAddr) {
     let open = &node.ctx().metrics.connections;
     open.inc();
     let service =
         service_fn(|request| async { Ok::<_, Infallible>(node.answer(request, remote).await) });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).writev(true);
-    let served = builder.serve_connection(TokioIo::new(stream), service);
+    let served = builder.serve_connection(io, service);
     let mut served = std::pin::pin!(served);
     let stop = node.ctx().tasks.stop();
     let result = tokio::select! {

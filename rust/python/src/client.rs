@@ -1,9 +1,11 @@
 //! The client as Python sees it.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aistore_client::quick::Ask;
+use aistore_client::tls::TlsOptions;
 use aistore_client::{
     Call, Client as Inner, ClientConfig, ClientError, GetOptions, ListOptions, PartOptions, Reply,
 };
@@ -154,7 +156,8 @@ impl Client {
     #[new]
     #[pyo3(signature = (
         endpoint, *, connect_timeout = Some(3.0), read_timeout = Some(20.0), token = None,
-        max_pool_size = 10, user_agent = None, attempts = 5,
+        max_pool_size = 10, user_agent = None, attempts = 5, skip_verify = false, ca_cert = None,
+        client_cert = None,
     ))]
     fn new(
         py: Python<'_>,
@@ -165,6 +168,9 @@ impl Client {
         max_pool_size: usize,
         user_agent: Option<String>,
         attempts: u32,
+        skip_verify: bool,
+        ca_cert: Option<PathBuf>,
+        client_cert: Option<(PathBuf, PathBuf)>,
     ) -> PyResult<Self> {
         let mut config = ClientConfig::new(endpoint);
         config.connect_timeout = duration("connect_timeout", connect_timeout)?;
@@ -172,6 +178,7 @@ impl Client {
         config.token = token.filter(|token| !token.is_empty());
         config.max_idle_per_host = max_pool_size;
         config.attempts = attempts;
+        config.tls = TlsOptions { ca: ca_cert, system_too: false, client_cert, skip_verify };
         if let Some(user_agent) = user_agent {
             config.user_agent = user_agent;
         }

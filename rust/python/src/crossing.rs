@@ -94,7 +94,7 @@ pub(crate) fn raise(py: Python<'_>, error: &ClientError) -> PyErr {
         }
         ClientError::Interrupted { .. } => return PyKeyboardInterrupt::new_err(()),
         ClientError::Api { .. } => "api",
-        ClientError::Connect { .. } => "connect",
+        ClientError::Connect { .. } | ClientError::Tls { .. } => "connect",
         ClientError::Timeout { .. } => "timeout",
         ClientError::Truncated { .. } | ClientError::Protocol { .. } => "truncated",
         _ => "invalid",

@@ -1,66 +1,18 @@
 //! One blocking HTTP/1.1 connection: a request out, the answer's head in, its body into any memory.
 
-use std::io::{self, IoSlice, Write as _};
-use std::mem::MaybeUninit;
-use std::net::TcpStream;
+use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rustix::net::{RecvFlags, recv};
 
+pub use super::link::Byte;
+use super::link::Link;
 use super::{TICK, Tick};
 
 /// Read buffer: an answer's head and, of small objects, the whole body.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Most headers of an answer.
 const MAX_HEADERS: usize = 64;
-
-/// Memory that can be received into: bytes, or room for bytes.
-pub trait Byte: Sized + Send + sealed::Receive {}
-
-impl Byte for u8 {}
-impl Byte for MaybeUninit<u8> {}
-
-mod sealed {
-    use super::{MaybeUninit, RecvFlags, TcpStream, io, recv};
-
-    /// What differs between bytes and room for bytes.
-    pub trait Receive: Sized {
-        /// Receives up to `dst.len()` bytes into the front of `dst`.
-        fn receive(dst: &mut [Self], stream: &TcpStream) -> io::Result<usize>;
-        /// Copies as much as fits into the front of `dst`; returns how much that was.
-        fn store(dst: &mut [Self], from: &[u8]) -> usize;
-    }
-
-    impl Receive for u8 {
-        fn receive(dst: &mut [Self], stream: &TcpStream) -> io::Result<usize> {
-            Ok(recv(stream, dst, RecvFlags::empty())?.0)
-        }
-
-        fn store(dst: &mut [Self], from: &[u8]) -> usize {
-            let count = dst.len().min(from.len());
-            if let (Some(to), Some(from)) = (dst.get_mut(..count), from.get(..count)) {
-                to.copy_from_slice(from);
-            }
-            count
-        }
-    }
-
-    impl Receive for MaybeUninit<u8> {
-        fn receive(dst: &mut [Self], stream: &TcpStream) -> io::Result<usize> {
-            let ((filled, _), _) = recv(stream, dst, RecvFlags::empty())?;
-            Ok(filled.len())
-        }
-
-        fn store(dst: &mut [Self], from: &[u8]) -> usize {
-            let count = dst.len().min(from.len());
-            if let (Some(to), Some(from)) = (dst.get_mut(..count), from.get(..count)) {
-                to.write_copy_of_slice(from);
-            }
-            count
-        }
-    }
-}
 
 /// Why a connection is of no further use.
 #[derive(Debug)]
@@ -86,7 +38,7 @@ pub(crate) struct Head {
 
 /// An open connection, between requests or within one.
 pub(crate) struct Conn {
-    stream: TcpStream,
+    link: Link,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -137,9 +89,9 @@ impl<'a> Watch<'a> {
 }
 
 impl Conn {
-    /// `stream` has read and write timeouts of one tick.
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: vec![0; BUFFER_BYTES].into(), start: 0, end: 0 }
+    /// The socket of `link` has read and write timeouts of one tick.
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link, buffer: vec![0; BUFFER_BYTES].into(), start: 0, end: 0 }
     }
 
     /// Bytes received and not consumed.
@@ -171,8 +123,8 @@ impl Conn {
             if room.is_empty() {
                 return Err(Broken::Malformed);
             }
-            let outcome = recv(&self.stream, room, RecvFlags::empty()).map(|(count, _)| count);
-            if let Some(count) = watch.judge(outcome.map_err(io::Error::from))? {
+            let outcome = self.link.receive(room);
+            if let Some(count) = watch.judge(outcome)? {
                 self.end += count;
                 while let Some((parsed, used)) = parse(self.buffered())? {
                     self.start += used;
@@ -197,10 +149,14 @@ impl Conn {
         let mut left = slices.as_mut_slice();
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
-            let outcome = self.stream.write_vectored(left);
+            let outcome = self.link.send(left);
             if let Some(count) = watch.judge(outcome)? {
                 IoSlice::advance_slices(&mut left, count);
             }
+        }
+        while self.link.holds_back() {
+            let outcome = self.link.push();
+            watch.judge(outcome)?;
         }
         Ok(())
     }
@@ -216,7 +172,7 @@ impl Conn {
         self.consume(done);
         let mut watch = Watch::new(wait, tick);
         while done < dst.len() {
-            let outcome = B::receive(dst.get_mut(done..).unwrap_or_default(), &self.stream);
+            let outcome = self.link.receive(dst.get_mut(done..).unwrap_or_default());
             match watch.judge(outcome) {
                 Ok(Some(count)) => done += count,
                 Ok(None) => {}

@@ -8,6 +8,7 @@
 
 mod conn;
 mod large;
+mod link;
 mod pool;
 
 use aistore_core::bucket::Bucket;
@@ -18,7 +19,7 @@ use http::{HeaderMap, Method};
 pub use self::conn::Byte;
 use self::conn::{Broken, Conn};
 pub use self::large::{Download, Received, Span};
-pub(crate) use self::pool::QuickPool;
+pub(crate) use self::pool::{Place, QuickPool};
 use crate::body::Source;
 use crate::client::Client;
 use crate::error::{ClientError, MAX_ERROR_BODY_BYTES};
@@ -61,6 +62,7 @@ pub struct Answer<'c> {
     reusable: bool,
     url: String,
     authority: String,
+    encrypted: bool,
 }
 
 impl std::fmt::Debug for Answer<'_> {
@@ -153,7 +155,8 @@ impl Answer<'_> {
             && self.reusable
             && let Some(conn) = self.conn.take()
         {
-            self.client.shared.quick.put(&self.authority, conn);
+            let place = Place { authority: &self.authority, encrypted: self.encrypted };
+            self.client.shared.quick.put(place, conn);
         }
     }
 }
@@ -173,7 +176,13 @@ impl Client {
         let base = owner.url();
         // Goes into the request as it is.
         let plain = |text: &&str| text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
-        let Some(authority) = base.strip_prefix("http://").filter(plain) else { return Ok(None) };
+        let Some((scheme @ ("http" | "https"), authority)) = base.split_once("://") else {
+            return Ok(None);
+        };
+        if !plain(&authority) {
+            return Ok(None);
+        }
+        let place = Place { authority, encrypted: scheme == "https" };
         let target = ObjectRequest {
             method: ask.method.clone(),
             bucket: ask.bucket,
@@ -186,7 +195,7 @@ impl Client {
         .target();
         let url = format!("{base}{target}");
         let head = self.head_bytes(ask, &target, authority, map.version)?;
-        self.quick_exchange(ask, authority, url, &head, tick)
+        self.quick_exchange(ask, place, url, &head, tick)
     }
 
     fn head_bytes(
@@ -222,7 +231,7 @@ impl Client {
     fn quick_exchange(
         &self,
         ask: &Ask<'_>,
-        authority: &str,
+        place: Place<'_>,
         url: String,
         head: &[u8],
         tick: Tick<'_>,
@@ -230,9 +239,9 @@ impl Client {
         let wait = self.config().read_wait();
         let pool = &self.shared.quick;
         let (conn, parsed) = loop {
-            let (mut conn, used) = match pool.take(authority) {
+            let (mut conn, used) = match pool.take(place) {
                 Some(conn) => (conn, true),
-                None => match pool.connect(authority, tick) {
+                None => match pool.connect(place, tick) {
                     Ok(Some(conn)) => (conn, false),
                     Ok(None) => return Ok(None),
                     Err(_) => return Err(ClientError::Interrupted { url }),
@@ -261,7 +270,8 @@ impl Client {
             remaining,
             reusable: parsed.reusable,
             url,
-            authority: authority.to_owned(),
+            authority: place.authority.to_owned(),
+            encrypted: place.encrypted,
         };
         if answer.status >= 300 {
             return refusal(ask, answer, tick);

@@ -45,7 +45,8 @@ impl Gateway {
         if let Some(bucket) = &bucket {
             super::props(&state, bucket)?;
         }
-        let target = if colocate {
+        // Colocation is a wish; a body that will not come must not be waited for.
+        let target = if colocate && !self.keeps_body_back(req) {
             let batch: MossReq = req.read_batch_json().await?;
             richest(&state, &batch, bucket.as_ref())
         } else {
@@ -55,6 +56,17 @@ impl Gateway {
         self.ctx.metrics.redirects.inc();
         let url = location(target.url(), &req.raw_path, req.query.raw(), self.origin(&state));
         Ok(to(StatusCode::TEMPORARY_REDIRECT, &url))
+    }
+}
+
+impl Gateway {
+    /// Whether the client shows the head of its request only, and sends the body after the redirect.
+    ///
+    /// The official SDK does so over https: real `Content-Length`, no body, `Connection: close`.
+    fn keeps_body_back(&self, req: &Req) -> bool {
+        let closing =
+            req.header("connection").is_some_and(|text| text.eq_ignore_ascii_case("close"));
+        self.ctx.tls.is_some() && closing
     }
 }
 

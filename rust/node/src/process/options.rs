@@ -74,6 +74,21 @@ struct Flags {
     /// Gateway of the cluster to join, such as http://10.0.0.1:8080
     #[arg(long, value_name = "URL", env = "AISNODE_JOIN")]
     join: Option<String>,
+    /// Host or address to tell others, if not the one of --listen: the name in the certificate, mostly
+    #[arg(long, value_name = "HOST", env = "AISNODE_ADVERTISE")]
+    advertise: Option<String>,
+    /// Certificate chain (PEM); the node then serves https. Read again when it changes, or on SIGHUP
+    #[arg(long, value_name = "PATH", env = "AISNODE_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM, not encrypted)
+    #[arg(long, value_name = "PATH", env = "AISNODE_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Authority of the other nodes' certificates (PEM file or folder), besides those the system trusts
+    #[arg(long, value_name = "PATH", env = "AISNODE_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// Accept any certificate of other nodes; for tests only
+    #[arg(long, env = "AISNODE_TLS_SKIP_VERIFY")]
+    tls_skip_verify: bool,
     /// Configuration file with any of these options
     #[arg(long, value_name = "FILE.toml", env = "AISNODE_CONFIG")]
     #[serde(skip)]
@@ -93,13 +108,18 @@ struct Flags {
 }
 
 /// Names a configuration file may use.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 15] = [
     "role",
     "listen",
     "data-dir",
     "mountpath",
     "promote-root",
     "join",
+    "advertise",
+    "tls-cert",
+    "tls-key",
+    "tls-ca",
+    "tls-skip-verify",
     "ready-file",
     "parent-pid",
     "log-level",
@@ -121,6 +141,14 @@ pub(crate) struct Options {
     pub(crate) promote_roots: Vec<PathBuf>,
     /// Base URL of a gateway, without a trailing slash.
     pub(crate) join: Option<String>,
+    /// Host to tell others, in place of the one listened on.
+    pub(crate) advertise: Option<String>,
+    /// Certificate chain and key, when the node serves `https://`.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// Trusted besides the system's authorities.
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Whether any certificate of a peer will do.
+    pub(crate) tls_skip_verify: bool,
     /// Where to announce readiness.
     pub(crate) ready_file: Option<PathBuf>,
     /// Process to end with.
@@ -164,6 +192,11 @@ fn over(file: Flags, flags: Flags, path: &Path) -> Flags {
         mountpath,
         promote_root,
         join: flags.join.or(file.join),
+        advertise: flags.advertise.or(file.advertise),
+        tls_cert: flags.tls_cert.or(file.tls_cert.map(absolute)),
+        tls_key: flags.tls_key.or(file.tls_key.map(absolute)),
+        tls_ca: flags.tls_ca.or(file.tls_ca.map(absolute)),
+        tls_skip_verify: flags.tls_skip_verify || file.tls_skip_verify,
         config: flags.config,
         ready_file: flags.ready_file.or(file.ready_file.map(absolute)),
         parent_pid: flags.parent_pid.or(file.parent_pid),
@@ -220,6 +253,17 @@ fn check(flags: Flags) -> Result<Options, OptionsError> {
     if flags.parent_pid.is_some_and(|pid| pid <= 0) {
         return Err(invalid("--parent-pid must be a positive process id"));
     }
+    let advertise = flags.advertise.map(|host| check_host(&host)).transpose()?;
+    let tls = match (flags.tls_cert, flags.tls_key) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(invalid("--tls-cert needs the certificate's key: add --tls-key PATH"));
+        }
+        (None, Some(_)) => {
+            return Err(invalid("--tls-key needs the key's certificate: add --tls-cert PATH"));
+        }
+    };
     let listen = check_listen(flags.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
     let data_dir = match flags.data_dir {
         Some(path) if path.as_os_str().is_empty() => {
@@ -270,6 +314,10 @@ fn check(flags: Flags) -> Result<Options, OptionsError> {
         mountpaths,
         promote_roots,
         join,
+        advertise,
+        tls,
+        tls_ca: flags.tls_ca,
+        tls_skip_verify: flags.tls_skip_verify,
         ready_file: flags.ready_file,
         parent_pid: flags.parent_pid,
         log_level,
@@ -301,8 +349,8 @@ fn check_url(url: &str) -> Result<String, OptionsError> {
         invalid(format!("bad --join \"{url}\": {why}; expected http://HOST:PORT of a gateway"))
     };
     let uri: http::Uri = url.parse().map_err(|_| bad("it is not a URL"))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(bad("only http is supported"));
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(bad("only http and https are supported"));
     }
     if uri.host().is_none_or(str::is_empty) {
         return Err(bad("it has no host"));
@@ -311,6 +359,22 @@ fn check_url(url: &str) -> Result<String, OptionsError> {
         return Err(bad("a path does not belong there"));
     }
     Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// A host by which others find this node: no scheme, no port.
+fn check_host(host: &str) -> Result<String, OptionsError> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let address = bare.parse::<IpAddr>().is_ok();
+    let name = !bare.is_empty()
+        && bare
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    if address || name {
+        return Ok(bare.to_owned());
+    }
+    Err(invalid(format!(
+        "bad --advertise \"{host}\": expected a host name or an address, without scheme and port"
+    )))
 }
 
 /// Address to tell others: the bound one, or for `0.0.0.0` and `[::]` the one that faces the network.
@@ -371,6 +435,9 @@ mod tests {
         assert!(message(&["--join", "ftp://h"]).contains("http://HOST:PORT"));
         assert!(message(&["--promote-root", "a/b"]).contains("absolute"));
         assert!(message(&["--promote-root", "/"]).contains("below"));
+        assert!(message(&["--tls-cert", "c.pem"]).contains("--tls-key"));
+        assert!(message(&["--tls-key", "k.pem"]).contains("--tls-cert"));
+        assert!(message(&["--advertise", "http://h"]).contains("without scheme"));
         assert!(message(&["--parent-pid", "0"]).contains("positive"));
         assert!(message(&["--no-such-flag"]).contains("--no-such-flag"));
     }
@@ -402,6 +469,21 @@ mod tests {
         assert_eq!(options.data_dir, folder.path().join("d"));
         assert_eq!(options.mountpaths, [folder.path().join("a"), PathBuf::from("/b")]);
         assert_eq!(options.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_come_together_and_from_the_file_relative_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        let text = "tls-cert = \"c.pem\"\ntls-key = \"/k.pem\"\ntls-skip-verify = true\n";
+        std::fs::write(&path, text).unwrap();
+        let options = parse(&["--data-dir", "/d", "--config", path.to_str().unwrap()]).unwrap();
+        assert_eq!(options.tls, Some((folder.path().join("c.pem"), PathBuf::from("/k.pem"))));
+        assert!(options.tls_skip_verify);
+        let options = parse(&["--data-dir", "/d", "--join", "https://h", "--advertise", "[::1]"]);
+        let options = options.unwrap();
+        assert_eq!(options.join.as_deref(), Some("https://h"));
+        assert_eq!(options.advertise.as_deref(), Some("::1"));
     }
 
     #[test]

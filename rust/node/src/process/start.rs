@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::claims;
 use super::identity::{DataDir, write_atomically};
 use super::options::{Options, Role, advertised};
+use super::secure::{self, Security};
 use crate::context::{NodeContext, Upstream};
 use crate::follow;
 use crate::gateway::Gateway;
@@ -83,6 +84,10 @@ impl Process {
             (_, None) => Some(listen(options.listen)?),
         };
         self.promote_roots.clone_from(&options.promote_roots);
+        let security = secure::open(options).await?;
+        if let Some(tls) = &security.own {
+            self.tasks.spawn_until_stop(secure::keep_current(tls.clone(), security.peers.clone()));
+        }
         let data_dir = DataDir::open(&options.data_dir).map_err(|err| err.to_string())?;
         let log_dir = options.data_dir.join(LOG_DIR);
         let attached = logs::attach(&log_dir);
@@ -90,14 +95,18 @@ impl Process {
         let mut nodes = Vec::new();
         let mut join_url = options.join.clone();
         if let Some((listener, bound)) = gateway_port {
-            let snode = self.start_gateway(&data_dir, listener, bound, started).await?;
+            let seat =
+                Seat { snode: snode(options, &data_dir, NodeKind::Gateway, bound)?, listener };
+            let snode = self.start_gateway(&data_dir, seat, &security, started).await?;
             join_url = Some(snode.url().to_owned());
             nodes.push(snode);
         }
         if let Some((listener, bound)) = target_port {
             let join_url = join_url.ok_or("a target needs --join URL")?;
-            let socket = (listener, bound);
-            nodes.push(self.start_target(options, &data_dir, socket, join_url, started).await?);
+            let seat =
+                Seat { snode: snode(options, &data_dir, NodeKind::Target, bound)?, listener };
+            let upstream = (join_url, &security);
+            nodes.push(self.start_target(options, &data_dir, seat, upstream, started).await?);
         }
         self.data_dir = Some(data_dir);
         if let Some(path) = &options.ready_file {
@@ -109,19 +118,18 @@ impl Process {
     async fn start_gateway(
         &mut self,
         data_dir: &DataDir,
-        listener: TcpListener,
-        bound: SocketAddr,
+        Seat { snode, listener }: Seat,
+        security: &Security,
         started: Instant,
     ) -> Result<Snode, String> {
-        let id = data_dir.node_id(NodeKind::Gateway).map_err(|err| err.to_string())?;
+        let id = snode.daemon_id.clone();
         let dir = data_dir.role_dir(NodeKind::Gateway).map_err(|err| err.to_string())?;
-        let snode = snode(&id, NodeKind::Gateway, bound);
-        let intra = Intra::new();
+        let intra = Intra::with_tls(security.peers.clone());
         let transport = Arc::new(Transport { intra: intra.clone() });
         let opened = Consensus::open(&dir.join("consensus"), &id, snode.url(), transport).await;
         let consensus = Arc::new(opened.map_err(|err| err.to_string())?);
         self.consensus = Some(consensus.clone());
-        let ctx = self.context(snode.clone(), consensus.watch(), None, intra, &dir, started);
+        let ctx = self.context(snode.clone(), consensus.watch(), None, security, &dir, started);
         let gateway = Gateway::new(ctx.clone(), consensus.clone());
         let node = Arc::new(Node::new(ctx.clone(), RoleHandler::Gateway(gateway)));
         server::serve(node, listener);
@@ -136,19 +144,18 @@ impl Process {
         &mut self,
         options: &Options,
         data_dir: &DataDir,
-        (listener, bound): (TcpListener, SocketAddr),
-        join_url: String,
+        Seat { snode, listener }: Seat,
+        (join_url, security): (String, &Security),
         started: Instant,
     ) -> Result<Snode, String> {
-        let id = data_dir.node_id(NodeKind::Target).map_err(|err| err.to_string())?;
+        let id = snode.daemon_id.clone();
         let dir = data_dir.role_dir(NodeKind::Target).map_err(|err| err.to_string())?;
-        let snode = snode(&id, NodeKind::Target, bound);
         let replica_dir = dir.join("replica");
         let replica = blocking(move || Replica::open(&replica_dir)).await?;
         let replica = Arc::new(replica.map_err(|err| err.to_string())?);
         let upstream = Upstream::new(replica.clone(), join_url);
         let state = replica.watch();
-        let ctx = self.context(snode.clone(), state, Some(upstream), Intra::new(), &dir, started);
+        let ctx = self.context(snode.clone(), state, Some(upstream), security, &dir, started);
         let node = Arc::new(Node::new(ctx.clone(), RoleHandler::Target(OnceLock::new())));
         // Serves "starting" from now on: the gateway probes this address when the node joins.
         server::serve(node.clone(), listener);
@@ -197,7 +204,7 @@ impl Process {
         snode: Snode,
         state: watch::Receiver<Arc<ClusterState>>,
         upstream: Option<Upstream>,
-        intra: Intra,
+        security: &Security,
         dir: &Path,
         started: Instant,
     ) -> Arc<NodeContext> {
@@ -206,7 +213,8 @@ impl Process {
             state,
             started,
             metrics: Metrics::new(),
-            intra,
+            intra: Intra::with_tls(security.peers.clone()),
+            tls: security.own.clone(),
             upstream,
             data_dir: dir.to_owned(),
             promote_roots: self.promote_roots.clone(),
@@ -241,9 +249,22 @@ impl Process {
     }
 }
 
-fn snode(id: &str, kind: NodeKind, bound: SocketAddr) -> Snode {
-    let host = advertised(bound.ip()).to_string();
-    Snode::new(id, kind, NetInfo::http(&host, bound.port()))
+/// A node's identity and the socket that it serves on.
+struct Seat {
+    snode: Snode,
+    listener: TcpListener,
+}
+
+fn snode(
+    options: &Options,
+    data_dir: &DataDir,
+    kind: NodeKind,
+    bound: SocketAddr,
+) -> Result<Snode, String> {
+    let id = data_dir.node_id(kind).map_err(|err| err.to_string())?;
+    let host = options.advertise.clone().unwrap_or_else(|| advertised(bound.ip()).to_string());
+    let listener = if options.tls.is_some() { NetInfo::https } else { NetInfo::http };
+    Ok(Snode::new(&id, kind, listener(&host, bound.port())))
 }
 
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
