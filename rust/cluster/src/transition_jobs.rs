@@ -173,6 +173,11 @@ pub(crate) fn finish(
     }
     let was_over = job.is_over();
     next.jobs.change(id, |job| {
+        let mut outcome = outcome.clone();
+        if !job.abort.is_empty() && !outcome.abort.is_empty() {
+            // What failed after the abort failed because of it.
+            outcome.abort.clone_from(&job.abort);
+        }
         job.targets.insert(target.to_owned(), Some(outcome.clone()));
         if job.is_over() {
             return;

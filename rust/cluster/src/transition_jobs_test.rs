@@ -117,6 +117,9 @@ fn an_aborted_copy_takes_away_the_destination_that_it_created_only() {
     assert!(log.abort("copyjob01"));
     assert!(!log.has("dst"));
     assert_eq!(log.job("copyjob01").status().err, ABORTED_BY_USER);
+    let late = JobOutcome { abort: "no such job".into(), ended_ns: 60, ..JobOutcome::default() };
+    assert!(log.finish("copyjob01", "t1", late));
+    assert_eq!(log.job("copyjob01").snap("t1").unwrap().abort_err, ABORTED_BY_USER);
 
     log.go(&Command::CreateBucket { bucket: Bucket::ais("old"), patch: None, created_ns: 1 });
     log.start(&between("copy-bck", "copyjob02", "src", "old")).unwrap();

@@ -26,6 +26,10 @@ pub const CHUNKS_MAX_SIZE: &str = "ais-chunks-max-chunk-size";
 pub const APPEND_HANDLE: &str = "ais-append-handle";
 /// Bucket properties as JSON.
 pub const BUCKET_PROPS: &str = "ais-bucket-props";
+/// Bucket summary as JSON.
+pub const BUCKET_SUMMARY: &str = "ais-bucket-summ";
+/// Job id on HEAD of a bucket with a summary.
+pub const JOB_ID: &str = "ais-xaction-id";
 /// Error JSON of a HEAD answer.
 pub const HDR_ERROR: &str = "hdr-error";
 /// Node that a reverse request is for.

@@ -78,6 +78,32 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Moves an object to another bucket, where there must be none of its new name; `None` when there is no
+    /// object of the old one. A name is the bucket's id, the name in the cluster, the name in the bucket.
+    /// Payload stays where it is. Atomic as [`Store::rename`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Precondition`] when the new name is taken.
+    pub fn move_to_bucket(
+        &self,
+        from: (u64, &str, &str),
+        to: (u64, &str, &str),
+    ) -> Result<Option<ObjectMeta>, StoreError> {
+        let shared = &self.shared;
+        let _open = shared.enter()?;
+        let _names = shared.lock_pair((from.0, from.2), (to.0, to.2));
+        let (old_key, key) = (codec::key(from.0, from.2), codec::key(to.0, to.2));
+        let Some(old) = shared.locate(from.1, &old_key)? else { return Ok(None) };
+        if shared.locate(to.1, &key)?.is_some() {
+            return Err(StoreError::Precondition { name: to.2.to_owned(), present: true });
+        }
+        let wanted = old.1.clone();
+        shared.redescribe(&old, &old_key, wanted, to, None).map(Some)
+    }
+}
+
 impl Shared {
     /// Publishes manifests for `wanted` under the name `to` and commits them in place of `old`, and of what
     /// has that name.

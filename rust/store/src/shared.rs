@@ -78,7 +78,16 @@ impl Shared {
         one: &str,
         other: &str,
     ) -> [Option<MutexGuard<'_, ()>>; 2] {
-        let (one, other) = (slot(bid, one), slot(bid, other));
+        self.lock_pair((bid, one), (bid, other))
+    }
+
+    /// Serialises changes of two names, each of a bucket.
+    pub(crate) fn lock_pair(
+        &self,
+        one: (u64, &str),
+        other: (u64, &str),
+    ) -> [Option<MutexGuard<'_, ()>>; 2] {
+        let (one, other) = (slot(one.0, one.1), slot(other.0, other.1));
         // In one order always, so that two such callers never wait for each other.
         let first = self.lock_slot(one.min(other));
         [first, if one == other { None } else { self.lock_slot(one.max(other)) }]

@@ -14,9 +14,7 @@ use super::{Gateway, backends};
 use crate::http::{Reply, Req, path, reply};
 
 /// Actions on buckets that this version knows of but does not carry out.
-const LATER: [&str; 21] = [
-    "move-bck",
-    "copy-bck",
+const LATER: [&str; 18] = [
     "etl-bck",
     "ec-encode",
     "rechunk",
@@ -29,7 +27,6 @@ const LATER: [&str; 21] = [
     "create-inventory",
     "destroy-inventory",
     "archive",
-    "summary-bck",
     "promote",
     "blob-download",
     "dsort",
@@ -83,6 +80,7 @@ impl Gateway {
                 })?;
                 self.list_objects(req, &bucket, message).await
             }
+            ("summary-bck", name) => self.summary(req, name, action.value),
             ("list", None) => {
                 Err(ApiError::bad_request("listing objects needs a bucket: /v1/buckets/BUCKET"))
             }
@@ -120,11 +118,13 @@ impl Gateway {
         let presence = presence(req.query.text("presence"))?;
         let state = self.ctx.state();
         let props = backends::find(&state, &bucket, matches!(presence, 2..=4))?;
-        if summary {
-            return Err(unsupported("summary-bck"));
-        }
         let json = serde_json::to_string(props)
             .map_err(|err| ApiError::internal(format!("properties of {bucket}: {err}")))?;
+        if summary {
+            let segments = path::segments(&req.raw_path)?;
+            let prefix = segments.get(3..).unwrap_or_default().join("/");
+            return self.summary_in_headers(req, &bucket, &prefix, &json);
+        }
         Ok(reply::with_header(reply::empty(StatusCode::OK), BUCKET_PROPS, &reply::ascii(&json)))
     }
 
@@ -141,6 +141,8 @@ impl Gateway {
             (&Method::DELETE, "destroy-bck") => return self.destroy_bucket(bucket).await,
             (&Method::DELETE, "evict-remote-bck") => return self.evict(&bucket),
             (&Method::POST, "make-n-copies") => return self.make_n_copies(bucket, &value).await,
+            (&Method::POST, "copy-bck") => return self.copy_bucket(req, bucket, value).await,
+            (&Method::POST, "move-bck") => return self.rename_bucket(req, bucket).await,
             (&Method::PATCH, "set-bprops") => return self.set_props(bucket, value).await,
             (&Method::PATCH, "reset-bprops") => Command::ResetProps { bucket },
             (_, action) => return Err(unsupported(action)),
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn known_actions_of_later_versions_are_told_from_typing_errors() {
-        assert_eq!(unsupported("copy-bck").status, 501);
+        assert_eq!(unsupported("etl-bck").status, 501);
         assert_eq!(unsupported("crate-bck").status, 400);
     }
 }

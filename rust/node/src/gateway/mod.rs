@@ -16,6 +16,7 @@ mod promote;
 mod rate;
 pub(crate) mod redirect;
 mod relay;
+mod summary;
 mod vigil;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use http::StatusCode;
 use crate::context::NodeContext;
 use crate::http::{Reply, Req, drain, path, reply};
 use followers::Followers;
+use summary::Summaries;
 
 pub(crate) use followers::GRACE as FOLLOWER_GRACE;
 
@@ -40,6 +42,7 @@ pub(crate) struct Gateway {
     followers: Arc<Followers>,
     heartbeats: Arc<Heartbeats>,
     limits: rate::Limits,
+    summaries: Arc<Summaries>,
 }
 
 impl Gateway {
@@ -50,7 +53,8 @@ impl Gateway {
         let wardens = jobs::watch(ctx.clone(), consensus.clone(), heartbeats.clone());
         ctx.tasks.spawn_until_stop(wardens);
         let (followers, limits) = (Arc::default(), rate::Limits::default());
-        Self { ctx, consensus, followers, heartbeats, limits }
+        let summaries = Arc::default();
+        Self { ctx, consensus, followers, heartbeats, limits, summaries }
     }
 
     /// Serves every path of a gateway but health, daemon and metrics.

@@ -12,7 +12,11 @@
 mod answer;
 mod job;
 mod kinds;
+mod receive;
 mod report;
+mod summary;
+mod transfer;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +28,7 @@ use aistore_core::job::JobRecord;
 pub(crate) use job::{Job, now_ns};
 pub(crate) use kinds::{runs, settle_at_start};
 pub(crate) use report::Report;
+pub(crate) use summary::{Partial, SummaryAsk};
 
 use crate::target::Target;
 

@@ -30,7 +30,7 @@ const SLOWEST_BYTES_PER_S: u64 = 1 << 20;
 /// Query key that tells the receiving target which operation the bytes come from.
 pub(super) const OPERATION: &str = "iop";
 /// Custom metadata as one line of JSON: there may be more of it than a request has lines for.
-pub(super) const CUSTOM_JSON: &str = "ais-custom-md-json";
+pub(crate) const CUSTOM_JSON: &str = "ais-custom-md-json";
 
 /// On whose behalf an object is stored; decides which access it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

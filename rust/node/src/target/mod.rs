@@ -11,7 +11,7 @@ mod change;
 mod conditions;
 mod copy;
 mod delete;
-mod deliver;
+pub(crate) mod deliver;
 pub(crate) mod failure;
 mod frames;
 mod get;
@@ -19,16 +19,16 @@ mod head;
 mod headers;
 mod members;
 mod moss;
-mod objects;
+pub(crate) mod objects;
 mod parts;
 mod place;
 pub(crate) mod promote;
-mod put;
+pub(crate) mod put;
 mod read;
 mod readers;
 mod scan;
 mod select;
-mod upload;
+pub(crate) mod upload;
 mod writing;
 
 use std::collections::HashSet;
@@ -128,6 +128,9 @@ impl Target {
                 Method::POST => self.promote(&mut req, step).await,
                 _ => Ok(reply::method_not_allowed("POST")),
             },
+            ("v1", "jobs", "object", name) => self.receive_copy(req, name).await,
+            ("v1", "jobs", "pull", name) => self.pull(&req, name).await,
+            ("v1", "jobs", "summary", "") => self.summary(&mut req).await,
             ("v1", "ml", "moss", rest) => match req.method {
                 Method::GET => self.moss(req, rest).await,
                 _ => Ok(reply::method_not_allowed("GET")),
@@ -149,8 +152,18 @@ impl Target {
             )));
         }
         match req.method {
-            Method::GET => self.get(&req, bucket, object).await,
-            Method::HEAD => self.head(&req, bucket, object).await,
+            Method::GET => match self.get(&req, bucket, object).await {
+                Err(err) if err.status == 404 && self.pull_renamed(&req, bucket, object).await => {
+                    self.get(&req, bucket, object).await
+                }
+                done => done,
+            },
+            Method::HEAD => match self.head(&req, bucket, object).await {
+                Err(err) if err.status == 404 && self.pull_renamed(&req, bucket, object).await => {
+                    self.head(&req, bucket, object).await
+                }
+                done => done,
+            },
             Method::PUT => {
                 let done = self.put(&mut req, bucket, object).await;
                 if done.is_err() {

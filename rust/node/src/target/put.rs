@@ -125,16 +125,16 @@ impl Target {
 }
 
 /// What a sender says of the object that it sends.
-pub(super) struct Given {
+pub(crate) struct Given {
     /// Checksum that the bytes must have.
-    pub(super) checksum: Option<(ChecksumType, String)>,
-    pub(super) custom: BTreeMap<String, String>,
+    pub(crate) checksum: Option<(ChecksumType, String)>,
+    pub(crate) custom: BTreeMap<String, String>,
     /// Version to keep; `None` to count as the bucket does.
-    pub(super) version: Option<u64>,
+    pub(crate) version: Option<u64>,
     /// Bytes announced.
-    pub(super) length: Option<u64>,
-    pub(super) if_absent: bool,
-    pub(super) if_match: Option<Condition>,
+    pub(crate) length: Option<u64>,
+    pub(crate) if_absent: bool,
+    pub(crate) if_match: Option<Condition>,
 }
 
 impl Given {
@@ -151,7 +151,7 @@ impl Given {
 }
 
 /// Reads the headers of a PUT; `internal` for one that another target sends.
-fn given(headers: &HeaderMap, internal: bool) -> Result<Given, ApiError> {
+pub(crate) fn given(headers: &HeaderMap, internal: bool) -> Result<Given, ApiError> {
     let custom = match headers.get(CUSTOM_JSON).filter(|_| internal) {
         Some(json) => serde_json::from_slice(json.as_bytes()).map_err(|err| {
             ApiError::bad_request(format!("malformed {CUSTOM_JSON} of another node: {err}"))
@@ -171,7 +171,7 @@ fn given(headers: &HeaderMap, internal: bool) -> Result<Given, ApiError> {
 }
 
 /// How the store is to put an object of a bucket.
-pub(super) fn put_options(props: &BucketProps, given: Given) -> PutOptions {
+pub(crate) fn put_options(props: &BucketProps, given: Given) -> PutOptions {
     let checksum = props.checksum.kind;
     PutOptions {
         checksum,

@@ -41,7 +41,7 @@ impl Sink for ObjectWriter {
 ///
 /// Nothing is stored unless the body is complete. Dropping the future aborts, except when the last
 /// step is already under way: then the object exists without an acknowledgement.
-pub(super) async fn receive<B>(
+pub(crate) async fn receive<B>(
     objects: Arc<Objects>,
     object: ObjectRef,
     options: PutOptions,
