@@ -181,7 +181,7 @@ impl Target {
             let objects = &target.objects;
             let ObjectRef { bid, uname, name, .. } = &at;
             let done = objects.store.flush_append((*bid, uname, name), state, &options);
-            objects.readers.invalidate(uname);
+            target.mirror(&at);
             done.map_err(|err| store_failure(&err, &at.cname()))
         });
         flushed.await.map_err(|err| lost_task(&err))??;

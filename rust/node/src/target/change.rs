@@ -107,9 +107,8 @@ impl Target {
         let renamed = tokio::task::spawn_blocking(move || {
             let store = &target.objects.store;
             let renamed = store.rename(old.bid, (&old.uname, &old.name), (&new.uname, &new.name));
-            for uname in [&old.uname, &new.uname] {
-                target.objects.readers.invalidate(uname);
-            }
+            target.objects.readers.invalidate(&old.uname);
+            target.mirror(&new);
             renamed.map_err(|err| store_failure(&err, &old.cname()))
         });
         match renamed.await.map_err(|err| lost_task(&err))?? {

@@ -49,7 +49,7 @@ use crate::http::drain::discard;
 use crate::http::reply::{self, ErrorContext};
 use crate::http::{Reply, Req, path};
 use crate::jobs::Registry;
-use objects::Objects;
+use objects::{ObjectRef, Objects};
 
 /// A storage node's request handlers.
 pub struct Target {
@@ -77,6 +77,20 @@ pub(crate) fn wanted_copies(props: &BucketProps) -> usize {
 }
 
 impl Target {
+    /// Gives an object that was not written by a plain put the copies that its bucket asks for, and forgets
+    /// what is cached of it. Blocks on the disk.
+    pub(crate) fn mirror(&self, object: &ObjectRef) {
+        let copies = self.home(object.bid, &object.name).map_or(1, |home| home.copies);
+        if copies > 1
+            && let Err(err) =
+                self.objects.store.set_copies(object.bid, &object.uname, &object.name, copies)
+        {
+            // The object is whole: a later make-n-copies or resilver adds what is missing.
+            tracing::warn!(object = object.cname(), error = %err, "copies are missing");
+        }
+        self.objects.readers.invalidate(&object.uname);
+    }
+
     /// The disks.
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.objects.store

@@ -158,7 +158,7 @@ impl Target {
             let (bid, uname) = (at.bid, at.uname.as_str());
             let done =
                 objects.store.complete_upload((bid, uname, &at.name), id, &numbers, &options);
-            objects.readers.invalidate(uname);
+            target.mirror(&at);
             done.map_err(|err| store_failure(&err, &at.cname()))
         });
         completed.await.map_err(|err| lost_task(&err))??;
