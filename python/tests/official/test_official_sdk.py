@@ -39,7 +39,6 @@ def test_scenario(cluster: aistore.LocalCluster, bucket: Bucket, script: str) ->
         text=True,
         timeout=240,
         check=False,
-        env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.rstrip().endswith("ok")
