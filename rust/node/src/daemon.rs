@@ -149,7 +149,9 @@ async fn what(node: &Node, req: &Req) -> Result<Reply, ApiError> {
         "metrics" => req.json(&Metrics::kinds()),
         "disk" => {
             let usage = usage(node).await?;
-            req.json(&disks::read(&usage))
+            let record = tokio::task::spawn_blocking(move || disks::read(&usage)).await;
+            let record = record.map_err(|err| ApiError::internal(err.to_string()))?;
+            encoded(req, &record, status::msgpack::disk_stats)
         }
         "mountpaths" => {
             let store = store.ok_or_else(|| {

@@ -50,6 +50,24 @@ pub(crate) fn capacity(json: &Value) -> Value {
     })
 }
 
+/// Throughput of disks, with the capacity of their mountpaths at the same level.
+pub(crate) fn disk_stats(json: &Value) -> Value {
+    let mut out = capacity(json);
+    let disk = |disk: &Value| {
+        json!({
+            "r": disk["RBps"], "s": disk["Ravg"],
+            "w": disk["WBps"], "x": disk["Wavg"],
+            "u": disk["Util"],
+        })
+    };
+    if let (Some(fields), Some(disks)) = (out.as_object_mut(), json["AllDiskStats"].as_object()) {
+        let disks: Map<String, Value> =
+            disks.iter().map(|(name, stats)| (name.clone(), disk(stats))).collect();
+        fields.insert("AllDiskStats".into(), disks.into());
+    }
+    out
+}
+
 fn mountpath(json: &Value) -> Value {
     let fs = &json["fs"];
     let id = fs["FsID"].as_str().unwrap_or_default();
@@ -185,5 +203,18 @@ mod tests {
     fn a_gateway_has_no_mountpaths() {
         let record = json!({"mountpaths": null, "total_used": "0"});
         assert_eq!(capacity(&record)["m"], json!({}));
+    }
+
+    #[test]
+    fn disks_stand_beside_the_capacity_of_their_mountpaths() {
+        let record = json!({
+            "AllDiskStats": {"sda": {"RBps": 1, "Ravg": 2, "WBps": 3, "Wavg": 4, "Util": 5}},
+            "mountpaths": {}, "cs_err": "", "total_used": "7", "total_avail": "8",
+            "pct_max": 1, "pct_avg": 1, "pct_min": 1,
+        });
+        let out = disk_stats(&record);
+        let expected = json!({"r": 1, "s": 2, "w": 3, "x": 4, "u": 5});
+        assert_eq!(out["AllDiskStats"]["sda"], expected);
+        assert_eq!((&out["u"], &out["a"]), (&json!(7), &json!(8)));
     }
 }
