@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::index::Entry;
 use crate::meta::{ObjectMeta, Role};
 use crate::mountpath::SharedMountpath;
+use crate::set::MountpathSet;
 use crate::shared::Shared;
 
 /// What to list.
@@ -97,12 +98,12 @@ pub(crate) fn list(
         if query.delimiter
             && let Some(dir) = directory(name, query.prefix)
         {
-            let dir = dir.to_owned();
+            let (dir, mountpath) = (dir.to_owned(), merge.path(source)?);
             // The directory of a continuation was reported before, or lies wholly before it.
             let listed = dir.as_str() > query.after;
             merge.skip_prefix(&codec::key(bid, &dir))?;
             if listed {
-                let (meta, mountpath) = (ObjectMeta::default(), merge.path(source)?);
+                let meta = ObjectMeta::default();
                 let standing = Standing::Directory;
                 chunk.entries.push(Listed { name: dir, standing, meta, mountpath });
             }
@@ -151,8 +152,9 @@ impl Source {
 /// Merge of the scans. Mountpaths are few, so the least head is found by looking at each.
 struct Merge<'s> {
     shared: &'s Shared,
+    /// The mountpaths that are read, as of the moment when their scans began.
+    set: Arc<MountpathSet>,
     sources: Vec<Source>,
-    scattered: bool,
     end: Option<Vec<u8>>,
 }
 
@@ -162,7 +164,7 @@ impl<'s> Merge<'s> {
         from: &Bound<Vec<u8>>,
         end: Option<Vec<u8>>,
     ) -> Result<Self, StoreError> {
-        let mut merge = Self { shared, sources: Vec::new(), scattered: false, end };
+        let mut merge = Self { shared, set: shared.set(), sources: Vec::new(), end };
         merge.start(from)?;
         Ok(merge)
     }
@@ -181,7 +183,7 @@ impl<'s> Merge<'s> {
                 continue;
             }
             self.sources.clear();
-            self.scattered = set.scattered;
+            self.set = Arc::clone(&set);
             for (mountpath, scan) in set.members().iter().zip(scans) {
                 let mountpath = Arc::clone(mountpath);
                 let mut source = Source { mountpath, scan, head: None };
@@ -242,7 +244,7 @@ impl<'s> Merge<'s> {
                     main = Some(listed);
                 }
                 // Without `copies` only where the object may be lost with its mountpath.
-                Role::Copy { .. } if query.copies || self.scattered => {
+                Role::Copy { .. } if query.copies || self.set.scattered => {
                     listed.standing = Standing::Copy;
                     copies.push(listed);
                 }
@@ -273,11 +275,12 @@ impl<'s> Merge<'s> {
     /// Moves every source past the keys that start with `prefix`.
     fn skip_prefix(&mut self, prefix: &[u8]) -> Result<(), StoreError> {
         let next = successor(prefix);
-        if self.scattered
+        if self.set.scattered
             && let Some(next) = next
         {
             return self.start(&Bound::Included(next));
         }
+        let mut sought = false;
         for source in &mut self.sources {
             let mut steps = 0;
             while source.head.as_ref().is_some_and(|(key, _)| key.starts_with(prefix)) {
@@ -286,11 +289,18 @@ impl<'s> Merge<'s> {
                 } else if let Some(next) = &next {
                     let from = Bound::Included(next.clone());
                     source.scan = scan(&source.mountpath, &from, self.end.as_ref());
+                    sought = true;
                 }
                 source.advance()?;
             }
         }
-        Ok(())
+        // Objects may have moved from a mountpath whose scan is a new one to one whose scan is not.
+        match next {
+            Some(next) if sought && !Arc::ptr_eq(&self.set, &self.shared.set()) => {
+                self.start(&Bound::Included(next))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
