@@ -66,10 +66,10 @@ def listing(bucket: Bucket) -> tuple[float, int]:
     return time.perf_counter() - started, names
 
 
-def first_page(bucket: Bucket) -> tuple[float, int]:
-    """Asks for the first page of a listing."""
+def first_page(bucket: Bucket, size: int) -> tuple[float, int]:
+    """Asks for the first page of a listing; size 0 is the largest page."""
     started = time.perf_counter()
-    page = bucket.list_objects(props="name,size")
+    page = bucket.list_objects(props="name,size", page_size=size)
     return time.perf_counter() - started, len(page.entries)
 
 
@@ -170,7 +170,7 @@ def run(client: Client, task: dict[str, Any]) -> tuple[float, int]:
         case "list":
             return listing(bucket)
         case "first_page":
-            return first_page(bucket)
+            return first_page(bucket, task["size"])
         case "decode" | "decode_and_build":
             return decode(bucket, build=task["op"] == "decode_and_build")
         case "heads":
