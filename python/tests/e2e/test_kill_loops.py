@@ -223,7 +223,7 @@ class Mirrors(Work):
 KINDS = [
     kind
     for kind in (Puts, Multiparts, Appends, Renames, Mirrors)
-    if kind.__name__ in os.environ.get("KILL_KINDS", "Puts,Renames,Multiparts")
+    if kind.__name__ in os.environ.get("KILL_KINDS", "Puts,Renames,Multiparts,Appends")
 ]
 
 

@@ -24,7 +24,7 @@ from aistore.sdk.errors import AISError
 
 SEED = int(os.environ.get("MODEL_SEED", random.SystemRandom().randrange(1 << 32)))
 STEPS = int(os.environ.get("MODEL_STEPS", "20000"))
-WITHOUT = os.environ.get("MODEL_WITHOUT", "append").split(",")
+WITHOUT = os.environ.get("MODEL_WITHOUT", "").split(",")
 SECONDS = float(os.environ.get("MODEL_SECONDS", "40"))
 BUCKETS = ["m-a", "m-b", "m-c"]
 NAMES = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _spec.loader.exec_module(driver)
 
 
 def official(name: str, endpoint: str, bucket: str) -> object:
+    root = os.environ["PROMOTE_ROOT"]
     assert SDK_PYTHON.exists(), "run `make setup-tests` first"
     done = subprocess.run(
         [SDK_PYTHON, HERE / "driver.py", name, endpoint, bucket],
@@ -36,14 +38,17 @@ def official(name: str, endpoint: str, bucket: str) -> object:
         text=True,
         timeout=240,
         check=False,
-        env={"PATH": "/usr/bin:/bin"},
+        env={"PATH": "/usr/bin:/bin", "PROMOTE_ROOT": root},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_both_see_the_same(cluster: aistore.LocalCluster, client: Client, name: str) -> None:
+def test_both_see_the_same(
+    cluster: aistore.LocalCluster, client: Client, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMOTE_ROOT", str(cluster.root / "promote"))
     seen = []
     for play, suffix in ((driver.play, "ours"), (official, "theirs")):
         bucket = client.bucket(f"parity-{name}-{suffix}").create()
