@@ -4,6 +4,8 @@
 mod actions;
 mod archives;
 mod cluster_map;
+mod conditions;
+mod jobs;
 mod listing;
 mod names;
 mod query;
@@ -13,6 +15,8 @@ mod stored;
 pub use actions::actions;
 pub use archives::archives;
 pub use cluster_map::cluster_map;
+pub use conditions::conditions;
+pub use jobs::jobs;
 pub use listing::listing;
 pub use names::names;
 pub use query::query;
