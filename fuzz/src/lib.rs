@@ -2,6 +2,7 @@
 //! build of this crate checks them too. A function panics when its parser broke a promise.
 
 mod actions;
+mod append_handle;
 mod archives;
 mod cluster_map;
 mod conditions;
@@ -13,6 +14,7 @@ mod range;
 mod stored;
 
 pub use actions::actions;
+pub use append_handle::append_handle;
 pub use archives::archives;
 pub use cluster_map::cluster_map;
 pub use conditions::conditions;

@@ -13,6 +13,8 @@ pub mod context;
 mod daemon;
 mod disks;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gateway;
 mod health;
 pub mod http;

@@ -48,6 +48,13 @@ impl fmt::Display for Handle {
     }
 }
 
+/// What the fuzzer asks of handles.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_handle(text: &str) {
+    let Some(handle) = Handle::parse(text) else { return };
+    assert_eq!(Handle::parse(&handle.to_string()), Some(handle));
+}
+
 impl Sink for AppendWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         Self::write(self, bytes)

@@ -31,6 +31,9 @@ mod select;
 pub(crate) mod upload;
 mod writing;
 
+#[cfg(fuzzing)]
+pub(crate) use append::fuzz_handle as fuzz_append_handle;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
