@@ -179,7 +179,11 @@ class Appends(Work):
 
 
 class Renames(Work):
-    """Renames: the object is under one of the two names at any time, and under the new one when acknowledged."""
+    """Renames: under the new name when acknowledged, and never under neither.
+
+    An interrupted one leaves both names only where they belong to different targets: there the object is
+    delivered before it is removed.
+    """
 
     def prepare(self) -> None:
         self.moves: list[tuple[str, str, bytes]] = []
@@ -197,9 +201,16 @@ class Renames(Work):
 
     def verify(self) -> None:
         super().verify()
+        smap = self.client.cluster().get_info()
+
+        def owner(name: str) -> str:
+            return smap.get_target_for_object(self.bucket.object(name).uname).daemon_id
+
         listed = {entry.name for entry in self.bucket.list_all_objects()}
         for old, new, _ in self.moves:
-            assert (old in listed) + (new in listed) == 1, f"{old} and {new}: both or neither"
+            there = [name for name in (old, new) if name in listed]
+            assert there, f"neither {old} nor {new} is there"
+            assert len(there) == 1 or owner(old) != owner(new), f"{old} and {new} are both there"
 
 
 class Mirrors(Work):
@@ -220,11 +231,7 @@ class Mirrors(Work):
                 assert self.bucket.object(name).props.mirror_copies == 2, name
 
 
-KINDS = [
-    kind
-    for kind in (Puts, Multiparts, Appends, Renames, Mirrors)
-    if kind.__name__ in os.environ.get("KILL_KINDS", "Puts,Renames,Multiparts,Appends")
-]
+KINDS: list[type[Work]] = [Puts, Multiparts, Appends, Renames, Mirrors]
 
 
 def settle(cluster: aistore.LocalCluster) -> None:
