@@ -3,7 +3,7 @@
 //! The blob that holds the payload describes the object as it was put. A change writes another blob, a
 //! manifest, that describes the object anew and names the payload blobs as parts, and commits that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::codec;
@@ -11,12 +11,10 @@ use crate::error::StoreError;
 use crate::intents::{self, Step};
 use crate::meta::{BlobId, MAX_NAME_BYTES, ObjectMeta, Part, Place, Role};
 use crate::mountpath::SharedMountpath;
-use crate::shared::Shared;
+use crate::shared::{Found, Shared};
 use crate::store::Store;
+use crate::survey::Survey;
 use crate::writer::{check_custom, publish_manifest};
-
-/// Where an object is, and its metadata.
-type Found = (SharedMountpath, ObjectMeta);
 
 impl Store {
     /// Changes the custom metadata of an object; `None` when there is none of that name. All else stays,
@@ -74,7 +72,7 @@ impl Store {
         let overwritten = shared.locate(uname, &key)?;
         let wanted = old.1.clone();
         let to = (bid, uname, name);
-        shared.redescribe(&old, &old_key, wanted, to, overwritten).map(Some)
+        shared.redescribe(&old, &old_key, wanted, to, overwritten.as_ref()).map(Some)
     }
 }
 
@@ -113,11 +111,11 @@ impl Shared {
         old_key: &[u8],
         mut wanted: ObjectMeta,
         (bid, uname, name): (u64, &str, &str),
-        overwritten: Option<Found>,
+        overwritten: Option<&Found>,
     ) -> Result<ObjectMeta, StoreError> {
         let key = codec::key(bid, name);
         let home = Arc::clone(self.set().own(uname));
-        let above = overwritten.as_ref().map_or(BlobId(0), |(_, meta)| meta.blob);
+        let above = overwritten.map_or(BlobId(0), |(_, meta)| meta.blob);
         wanted.parts = payload_of(&old.0, &old.1);
         wanted.blob = home.next_id(above.max(old.1.blob))?;
         self.keep(&wanted.parts);
@@ -128,41 +126,45 @@ impl Shared {
 
         let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&wanted))];
         steps.extend(copies.steps);
-        if key != old_key || !Arc::ptr_eq(&old.0, &home) {
-            steps.push(Step::remove(&old.0, old_key.to_vec(), old.1.blob));
-        }
-        if let Some((mountpath, meta)) = &overwritten {
-            let set_there: Vec<u64> = steps
-                .iter()
-                .filter(|step| step.key == key)
-                .map(|step| step.mountpath.digest)
-                .collect();
-            let also = meta
-                .copies
-                .iter()
-                .filter_map(|copy| Some((self.by_digest(copy.mountpath)?, copy.blob)));
-            for (mountpath, blob) in also.chain([(Arc::clone(mountpath), meta.blob)]) {
-                if !set_there.contains(&mountpath.digest) {
-                    steps.push(Step::remove(&mountpath, key.clone(), blob));
-                }
-            }
+        let mut superseded = Vec::new();
+        self.supersede(old_key, Some(old), &mut steps, &mut superseded)?;
+        if key != old_key {
+            self.supersede(&key, overwritten, &mut steps, &mut superseded)?;
         }
         intents::commit(steps)?;
 
-        // Only descriptions are superseded; the payload is in use.
-        if !old.1.parts.is_empty() {
-            old.0.discard(old.1.blob);
-        }
-        for place in copies.superseded {
+        let mut kept = copies.kept;
+        kept.insert(main);
+        kept.extend(wanted.parts.iter().flat_map(|part| &part.places));
+        superseded.retain(|place| !kept.contains(place));
+        for place in superseded {
             self.discard(place);
         }
-        if let Some((mountpath, meta)) = overwritten {
-            for copy in &meta.copies {
-                self.discard(*copy);
-            }
-            self.discard_version(&mountpath, &meta);
-        }
         Ok(wanted)
+    }
+
+    /// Collects what is under `key` and is no longer wanted: steps for the entries that none of `steps`
+    /// replaces, and every blob that they name.
+    fn supersede(
+        &self,
+        key: &[u8],
+        old: Option<&Found>,
+        steps: &mut Vec<Step>,
+        blobs: &mut Vec<Place>,
+    ) -> Result<(), StoreError> {
+        let survey = self.survey_for(key, old.map(|(_, old)| old))?;
+        let surveyed = survey.iter().flat_map(|Survey(found)| found);
+        let surveyed = surveyed.map(|found| (&found.mountpath, &found.meta));
+        for (mountpath, meta) in surveyed.chain(old.map(|(mountpath, old)| (mountpath, old))) {
+            let known = |step: &Step| step.mountpath.digest == mountpath.digest && step.key == key;
+            if !steps.iter().any(known) {
+                steps.push(Step::remove(mountpath, key.to_vec(), meta.blob));
+            }
+            // The description last: parts without one are never taken for an object.
+            blobs.extend(meta.parts.iter().flat_map(|part| &part.places));
+            blobs.push(Place { mountpath: mountpath.digest, blob: meta.blob });
+        }
+        Ok(())
     }
 
     /// Publishes the same description on the mountpaths that hold copies of the object.
@@ -181,11 +183,6 @@ impl Shared {
             let Some(meta) = entry.filter(|meta| meta.blob == copy.blob) else { continue };
             if copy.mountpath == main.mountpath {
                 // The main description takes its place there.
-                if old_key != key {
-                    copies.steps.push(Step::remove(&mountpath, old_key.to_vec(), copy.blob));
-                }
-                copies.superseded.push(*copy);
-                copies.superseded.extend(meta.parts.iter().flat_map(|part| &part.places));
                 continue;
             }
             let parts = payload_of(&mountpath, &meta);
@@ -199,13 +196,10 @@ impl Shared {
                 key.to_vec(),
                 codec::encode_entry(role, &anew),
             ));
-            if old_key != key {
-                copies.steps.push(Step::remove(&mountpath, old_key.to_vec(), copy.blob));
-            }
-            if !meta.parts.is_empty() {
-                copies.superseded.push(*copy);
-            }
-            copies.places.push(Place { mountpath: copy.mountpath, blob });
+            let place = Place { mountpath: copy.mountpath, blob };
+            copies.kept.insert(place);
+            copies.kept.extend(anew.parts.iter().flat_map(|part| &part.places));
+            copies.places.push(place);
         }
         Ok(copies)
     }
@@ -216,7 +210,8 @@ impl Shared {
 struct Copies {
     places: Vec<Place>,
     steps: Vec<Step>,
-    superseded: Vec<Place>,
+    /// Blobs that they name.
+    kept: HashSet<Place>,
 }
 
 /// The blobs with the payload of a version, as parts. The checksum of a lone part is left out: it is the

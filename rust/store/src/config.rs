@@ -59,7 +59,7 @@ pub struct PutOptions {
     /// Now, in nanoseconds since the Unix epoch; becomes the object's modification and access time.
     pub now_ns: u64,
     /// How often the object is stored, on different mountpaths: 0 and 1 for once. As often as there are
-    /// mountpaths where those are fewer. An object that is stored several times is not cut into chunks.
+    /// mountpaths where those are fewer.
     pub copies: usize,
     /// When to cut the object into chunks; `None` for never.
     pub chunks: Option<Chunks>,

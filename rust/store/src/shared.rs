@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwap;
@@ -10,6 +11,7 @@ use crate::appends::Appends;
 use crate::codec;
 use crate::error::StoreError;
 use crate::index::Change;
+use crate::intents::{self, Step};
 use crate::meta::{ObjectMeta, Part, Place};
 use crate::mountpath::SharedMountpath;
 use crate::pins::Pins;
@@ -23,6 +25,9 @@ const NAME_LOCKS: usize = 256;
 /// How often a lookup that found nothing is repeated because the set of mountpaths changed meanwhile.
 /// Each repetition means that an administrator changed the mountpaths once more within microseconds.
 const LOOKUP_ATTEMPTS: usize = 64;
+
+/// Where an object is, and its metadata.
+pub(crate) type Found = (SharedMountpath, ObjectMeta);
 
 /// What writers keep alive.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) pins: Arc<Pins>,
     /// While sweeps run: blobs that moved from one entry to another.
     pub(crate) kept: Mutex<Option<HashSet<Place>>>,
+    /// How often an entry came to name a blob on a mountpath that is being emptied.
+    pub(crate) strayed: AtomicU64,
 }
 
 impl Shared {
@@ -52,6 +59,7 @@ impl Shared {
             appends: Appends::default(),
             pins: Arc::default(),
             kept: Mutex::default(),
+            strayed: AtomicU64::new(0),
         }
     }
 
@@ -128,20 +136,37 @@ impl Shared {
     pub(crate) fn replace(
         &self,
         home: &SharedMountpath,
-        key: Vec<u8>,
+        key: &[u8],
         meta: &ObjectMeta,
-        old: Option<(SharedMountpath, ObjectMeta)>,
+        old: Option<Found>,
         before: Option<&Survey>,
     ) -> Result<(), StoreError> {
-        home.commit(Change::Set { key: key.clone(), value: codec::encode_value(meta) })?;
+        let stale = removals(key, home, meta, old.as_ref(), before);
+        let value = codec::encode_value(meta);
+        if stale.is_empty() {
+            // Most puts: these share their writes of the journal.
+            home.commit(Change::Set { key: key.to_vec(), value })?;
+        } else {
+            let set = Step::set(home, key.to_vec(), value);
+            intents::commit(std::iter::once(set).chain(stale).collect())?;
+        }
+        self.clear(key, home, meta, old, before)
+    }
+
+    /// Removes the blobs of what `meta` took the place of, once the index says so.
+    pub(crate) fn clear(
+        &self,
+        key: &[u8],
+        home: &SharedMountpath,
+        meta: &ObjectMeta,
+        old: Option<Found>,
+        before: Option<&Survey>,
+    ) -> Result<(), StoreError> {
         if let Some(before) = before {
             let own = Place { mountpath: home.digest, blob: meta.blob };
-            return remove_superseded(self, &key, before, own, meta);
+            return remove_superseded(self, key, before, own, meta);
         }
         if let Some((mountpath, old)) = old {
-            if !Arc::ptr_eq(&mountpath, home) {
-                mountpath.commit(Change::Remove { key })?;
-            }
             self.discard_version(&mountpath, &old);
         }
         Ok(())
@@ -206,12 +231,40 @@ impl Shared {
 
     /// Announces that blobs which the index refers to already are about to be named by another entry, so
     /// that a sweep which reads the two entries at different times takes none of them for an orphan.
+    ///
+    /// Where one of them lies on a mountpath that is being emptied, whoever empties it looks again.
     pub(crate) fn keep(&self, parts: &[Part]) {
+        let set = self.set();
+        let stays = |place: &Place| set.available().iter().any(|at| at.digest == place.mountpath);
+        if !set.draining().is_empty() && !parts.iter().flat_map(|part| &part.places).all(stays) {
+            self.strayed.fetch_add(1, Ordering::Relaxed);
+        }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = kept.as_mut() {
             kept.extend(parts.iter().flat_map(|part| &part.places));
         }
     }
+}
+
+/// Removal of the entries under `key` that a new version on `home` does not take the place of: of the old
+/// version, of its copies, and of what a change of the mountpaths left elsewhere.
+pub(crate) fn removals(
+    key: &[u8],
+    home: &SharedMountpath,
+    meta: &ObjectMeta,
+    old: Option<&Found>,
+    before: Option<&Survey>,
+) -> Vec<Step> {
+    let taken = |at: &SharedMountpath| {
+        at.digest == home.digest || meta.copies.iter().any(|copy| copy.mountpath == at.digest)
+    };
+    let step = |at: &SharedMountpath, blob| Step::remove(at, key.to_vec(), blob);
+    if let Some(before) = before {
+        let stale = before.0.iter().filter(|found| !taken(&found.mountpath));
+        return stale.map(|found| step(&found.mountpath, found.meta.blob)).collect();
+    }
+    let stale = old.filter(|(at, _)| !taken(at));
+    stale.map(|(at, old)| step(at, old.blob)).into_iter().collect()
 }
 
 fn slot(bid: u64, name: &str) -> usize {

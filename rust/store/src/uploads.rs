@@ -26,7 +26,7 @@ use crate::intents::{self, Step};
 use crate::list::successor;
 use crate::meta::{BlobId, MAX_PARTS, ObjectMeta, Part, Role};
 use crate::mountpath::{Mountpath, SharedMountpath};
-use crate::shared::Shared;
+use crate::shared::{Shared, removals};
 use crate::store::{Store, check_name};
 use crate::writer::{check_custom, publish_manifest};
 pub use part::{PartOptions, PartWriter};
@@ -171,18 +171,13 @@ impl Store {
         shared.keep(&meta.parts);
         publish_manifest(&home, Role::Object, bid, name, &meta)?;
         let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&meta))];
-        if let Some((mountpath, old)) = &old
-            && !Arc::ptr_eq(mountpath, &home)
-        {
-            steps.push(Step::remove(mountpath, key, old.blob));
-        }
+        let before = shared.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
+        steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
         let entries = session.keys(numbers.iter().copied());
         steps.extend(entries.map(|key| Step::forget(&session.mountpath, key)));
         intents::commit(steps)?;
         shared.uploads.ended(id.0);
-        if let Some((mountpath, old)) = old {
-            shared.discard_version(&mountpath, &old);
-        }
+        shared.clear(&key, &home, &meta, old, before.as_ref())?;
         Ok(meta)
     }
 

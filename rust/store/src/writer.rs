@@ -1,5 +1,6 @@
 //! Writing one object.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLockReadGuard};
 
 use aistore_core::checksum::{ChecksumType, Hasher};
@@ -7,19 +8,22 @@ use aistore_core::checksum::{ChecksumType, Hasher};
 use crate::blob::BlobWriter;
 use crate::codec;
 use crate::config::PutOptions;
+use crate::copying::copy_part;
 use crate::error::StoreError;
 use crate::index::Change;
 use crate::meta::{BlobId, MAX_CUSTOM_BYTES, MAX_PARTS, ObjectMeta, Part, Place, Role};
 use crate::mountpath::SharedMountpath;
+use crate::set::MountpathSet;
+use crate::settle::Named;
 use crate::shared::Shared;
 use crate::trailer;
 
 /// How often a put follows its object to another mountpath.
-const RELOCATIONS: usize = 16;
+pub(crate) const RELOCATIONS: usize = 16;
 
 /// A put in progress. Dropping it aborts the put and leaves nothing behind.
 ///
-/// Memory: at most 64 KiB, whatever the object's size, and 80 bytes per part.
+/// Memory: at most 64 KiB for each copy, whatever the object's size, and 80 bytes per part.
 pub struct ObjectWriter {
     store: Arc<Shared>,
     /// Where the object belongs.
@@ -38,6 +42,8 @@ pub struct ObjectWriter {
     cut: Option<Cut>,
     /// Parts that are complete.
     parts: Vec<Part>,
+    /// The mountpaths that they lie on, also of those that left meanwhile.
+    homes: Vec<SharedMountpath>,
     size: u64,
 }
 
@@ -67,14 +73,15 @@ impl ObjectWriter {
         let home = Arc::clone(store.set().own(uname));
         options.check(name, || store.locate(uname, &codec::key(bid, name)))?;
         let hint = options.size_hint.unwrap_or(0);
-        let at = if options.copies > 1 { None } else { options.first_cut() };
+        let at = options.first_cut();
+        let hint = hint.min(at.unwrap_or(u64::MAX));
         let copies = store.set().ranked(uname, options.copies).into_iter().skip(1);
         let copies = copies.map(|mountpath| BlobWriter::new(mountpath, hint));
         let copies = copies.collect::<Result<Vec<_>, _>>()?;
         if copies.len() + 1 < options.copies {
             tracing::debug!(name, wanted = options.copies, "too few mountpaths for as many copies");
         }
-        let blob = BlobWriter::new(Arc::clone(&home), hint.min(at.unwrap_or(u64::MAX)))?;
+        let blob = BlobWriter::new(Arc::clone(&home), hint)?;
         let second = match &options.expected {
             Some((kind, _)) if *kind != options.checksum && *kind != ChecksumType::None => {
                 Some(Hasher::new(*kind))
@@ -97,6 +104,7 @@ impl ObjectWriter {
             copies,
             cut,
             parts,
+            homes: Vec::new(),
             size: 0,
         })
     }
@@ -117,6 +125,9 @@ impl ObjectWriter {
             let room = usize::try_from(cut.at - self.blob.size()).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             cut.crc32c = crc32c::crc32c_append(cut.crc32c, now);
+            for copy in &mut self.copies {
+                copy.write(now)?;
+            }
             self.blob.write(now)?;
             if later.is_empty() {
                 return Ok(());
@@ -135,13 +146,17 @@ impl ObjectWriter {
         self.size
     }
 
-    /// Ends the part being written, and starts the next on another mountpath.
+    /// Ends the part being written, and starts the next on other mountpaths.
     fn next_part(&mut self) -> Result<(), StoreError> {
         let number = self.parts.len() + 1;
-        let mountpath = Arc::clone(self.store.set().spread(&self.uname, number + 1));
-        let next = BlobWriter::new(mountpath, 0)?;
-        let full = std::mem::replace(&mut self.blob, next);
-        self.publish_part(full)?;
+        let set = self.store.set();
+        // Each copy of a part on another mountpath; fewer when some left meanwhile.
+        let most = (1 + self.copies.len()).min(set.available().len());
+        let begin =
+            |rank| BlobWriter::new(Arc::clone(set.spread(&self.uname, number + 1 + rank)), 0);
+        let mut next = (0..most).map(begin).collect::<Result<Vec<_>, _>>()?;
+        let main = next.remove(0);
+        self.publish_part(main, next)?;
         if let Some(cut) = &mut self.cut {
             // The last part that there may be takes all the rest.
             let last = number + 1 >= MAX_PARTS;
@@ -150,12 +165,28 @@ impl ObjectWriter {
         Ok(())
     }
 
-    fn publish_part(&mut self, mut blob: BlobWriter) -> Result<(), StoreError> {
-        let _open = self.store.enter()?;
+    /// Publishes what was written as the next part, and goes on with other blobs.
+    fn publish_part(
+        &mut self,
+        main: BlobWriter,
+        copies: Vec<BlobWriter>,
+    ) -> Result<(), StoreError> {
+        let full = std::mem::replace(&mut self.blob, main);
+        let full_copies = std::mem::replace(&mut self.copies, copies);
         let crc32c = self.cut.as_ref().map_or(0, |cut| cut.crc32c);
         let number = u32::try_from(self.parts.len() + 1).unwrap_or(u32::MAX);
         let role = Role::Part { upload: 0, number };
-        self.parts.push(publish_part(&mut blob, role, self.bid, &self.name, crc32c)?);
+        self.parts.push(Part { size: full.size(), crc32c, places: Vec::new() });
+        for mut blob in std::iter::once(full).chain(full_copies) {
+            let published = publish_part(&mut blob, role, self.bid, &self.name, crc32c)?;
+            let home = blob.mountpath();
+            if !self.homes.iter().any(|known| Arc::ptr_eq(known, home)) {
+                self.homes.push(Arc::clone(home));
+            }
+            if let Some(part) = self.parts.last_mut() {
+                part.places.extend(published.places);
+            }
+        }
         Ok(())
     }
 
@@ -168,15 +199,16 @@ impl ObjectWriter {
         let checksum = hasher.finish();
         self.check_expected(&checksum)?;
         if !self.parts.is_empty() {
-            let manifest = BlobWriter::new(Arc::clone(&self.home), 0)?;
-            let last = std::mem::replace(&mut self.blob, manifest);
-            self.publish_part(last)?;
+            let describe = |mountpath| BlobWriter::new(mountpath, 0);
+            let main = describe(Arc::clone(&self.home))?;
+            let seats = self.store.set().ranked(&self.uname, self.options.copies);
+            let copies = seats.into_iter().skip(1).map(describe).collect::<Result<Vec<_>, _>>()?;
+            self.publish_part(main, copies)?;
         }
 
         let store = Arc::clone(&self.store);
         let _open = self.enter_at_home(&store)?;
         let _name = store.lock_name(self.bid, &self.name);
-        store.check_attached(&self.name, &self.parts)?;
         self.home.check_writable()?;
         let key = codec::key(self.bid, &self.name);
         let old = store.locate(&self.uname, &key)?;
@@ -196,12 +228,13 @@ impl ObjectWriter {
             ..ObjectMeta::default()
         };
         let before = store.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
+        store.keep(&meta.parts);
         let meta = self.publish_copies(&key, meta)?;
         self.blob
             .publish(&trailer::encode(Role::Object, self.bid, &self.name, &meta), meta.blob)?;
         // From here on the parts may belong to the object: dropping the writer must not remove them.
         self.parts.clear();
-        store.replace(&self.home, key, &meta, old, before.as_ref())?;
+        store.replace(&self.home, &key, &meta, old, before.as_ref())?;
         Ok(meta)
     }
 
@@ -232,7 +265,11 @@ impl ObjectWriter {
         store: &'s Shared,
     ) -> Result<RwLockReadGuard<'s, bool>, StoreError> {
         for _ in 0..RELOCATIONS {
+            self.relocate_parts()?;
             let open = store.enter()?;
+            if !self.stranded(&store.set()).is_empty() {
+                continue;
+            }
             let mut seats = store.set().ranked(&self.uname, self.options.copies.max(1));
             let home = Arc::clone(store.set().own(&self.uname));
             seats.retain(|seat| !Arc::ptr_eq(seat, &home));
@@ -267,6 +304,43 @@ impl ObjectWriter {
         Ok(())
     }
 
+    /// Parts of which no copy is on a mountpath in use any more.
+    fn stranded(&self, set: &MountpathSet) -> Vec<usize> {
+        let there = |place: &Place| set.by_digest(place.mountpath).is_some();
+        let lost = self.parts.iter().enumerate().filter(|(_, part)| !part.places.iter().any(there));
+        lost.map(|(index, _)| index).collect()
+    }
+
+    /// Copies parts from mountpaths that left meanwhile.
+    fn relocate_parts(&mut self) -> Result<(), StoreError> {
+        let set = self.store.set();
+        for index in self.stranded(&set) {
+            let Some(part) = self.parts.get_mut(index) else { continue };
+            let sources: Vec<_> = part
+                .places
+                .iter()
+                .filter_map(|place| {
+                    let home = self.homes.iter().find(|home| home.digest == place.mountpath)?;
+                    Some((Arc::clone(home), place.blob))
+                })
+                .collect();
+            let home = set.spread(&self.uname, index + 1);
+            let object = Named { bid: self.bid, uname: &self.uname, name: &self.name };
+            let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            let moving = (&ObjectMeta::default(), &*part);
+            let cancel = AtomicBool::new(false);
+            let blob = copy_part(object, number, moving, &sources, home, &cancel)?;
+            part.places = vec![Place { mountpath: home.digest, blob }];
+            for (mountpath, blob) in sources {
+                mountpath.discard(blob);
+            }
+            if !self.homes.iter().any(|known| Arc::ptr_eq(known, home)) {
+                self.homes.push(Arc::clone(home));
+            }
+        }
+        Ok(())
+    }
+
     fn check_expected(&mut self, computed: &str) -> Result<(), StoreError> {
         let Some((kind, expected)) = self.options.expected.take() else { return Ok(()) };
         let computed = match self.second.take() {
@@ -283,7 +357,9 @@ impl ObjectWriter {
 impl Drop for ObjectWriter {
     fn drop(&mut self) {
         for place in self.parts.drain(..).flat_map(|part| part.places) {
-            self.store.discard(place);
+            if let Some(home) = self.homes.iter().find(|home| home.digest == place.mountpath) {
+                home.discard(place.blob);
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::list::successor;
 use crate::meta::{BlobId, ObjectMeta, Part, Place, Role};
 use crate::mountpath::{Mountpath, SharedMountpath};
 use crate::set::MountpathSet;
+use crate::shared::removals;
 use crate::store::Store;
 use crate::trailer;
 use crate::writer::publish_manifest;
@@ -87,6 +88,7 @@ impl Store {
             blob: home.next_id(old.as_ref().map_or(BlobId(0), |(_, old)| old.blob))?,
             ..ObjectMeta::default()
         };
+        let before = shared.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
         if Arc::ptr_eq(&home, &mountpath) {
             append_trailer(
                 &file,
@@ -102,33 +104,22 @@ impl Store {
             publish(&home, &path, meta.blob)?;
             let mut steps = vec![Step::set(&home, key.clone(), intent.value)];
             steps.push(Step::forget(&home, intent_key));
-            steps.extend(superseded(&home, &key, old.as_ref()));
+            steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
             intents::commit(steps)?;
         } else {
             // The object's mountpath is another one by now: the bytes stay where they are.
             let part = publish_elsewhere(&mountpath, &file, &path, (bid, name), &meta)?;
             meta.parts = vec![part];
+            shared.keep(&meta.parts);
             publish_manifest(&home, Role::Object, bid, name, &meta)?;
             let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&meta))];
-            steps.extend(superseded(&home, &key, old.as_ref()));
+            steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
             intents::commit(steps)?;
         }
-        if let Some((mountpath, old)) = old {
-            shared.discard_version(&mountpath, &old);
-        }
+        shared.clear(&key, &home, &meta, old, before.as_ref())?;
         drop(busy);
         Ok(meta)
     }
-}
-
-/// Removal of the entry that a flush supersedes, where it is on another mountpath.
-fn superseded(
-    home: &SharedMountpath,
-    key: &[u8],
-    old: Option<&(SharedMountpath, ObjectMeta)>,
-) -> Option<Step> {
-    let (mountpath, old) = old.filter(|(mountpath, _)| !Arc::ptr_eq(mountpath, home))?;
-    Some(Step::remove(mountpath, key.to_vec(), old.blob))
 }
 
 /// Completes the flushes that a crash interrupted.
