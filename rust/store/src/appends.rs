@@ -9,6 +9,7 @@
 mod busy;
 mod files;
 mod flush;
+mod vacate;
 
 use std::fmt;
 use std::fs::File;
@@ -28,6 +29,7 @@ use busy::Busy;
 pub(crate) use files::{bids, remove_where};
 use files::{find, path_of};
 pub(crate) use flush::roll_forward;
+pub(crate) use vacate::{any_on, vacate};
 
 /// Bytes copied at a time when a session begins with what the object has.
 const COPY_BYTES: usize = 256 * 1024;

@@ -34,6 +34,8 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Set(Vec<u8>),
+    /// Write an entry that is no object. Part of the commit that decides, so only on the first mountpath.
+    Write(Vec<u8>),
     /// Remove the entry, which is about this blob. When another is there at recovery, it stays.
     Remove(BlobId),
     /// Remove the entry, whatever it is: one that is no object and whose key is never used again.
@@ -52,7 +54,7 @@ pub(crate) fn commit(steps: Vec<Step>) -> Result<(), StoreError> {
         return first.commit_all(steps.into_iter().map(Step::change).collect());
     }
     let intent = codec::key(RESERVED_BID, &format!("{PREFIX}{}", first.next_id(BlobId(0))?));
-    let value = encode(&steps);
+    let value = encode(steps.iter().map(|step| (step.mountpath.digest, &*step.key, &step.action)));
     let (own, others): (Vec<_>, Vec<_>) =
         steps.into_iter().partition(|step| Arc::ptr_eq(&step.mountpath, &first));
     let mut changes: Vec<_> = own.into_iter().map(Step::change).collect();
@@ -70,6 +72,10 @@ impl Step {
         Self { mountpath: Arc::clone(mountpath), key, action: Action::Set(value) }
     }
 
+    pub(crate) fn write(mountpath: &SharedMountpath, key: Vec<u8>, value: Vec<u8>) -> Self {
+        Self { mountpath: Arc::clone(mountpath), key, action: Action::Write(value) }
+    }
+
     pub(crate) fn remove(mountpath: &SharedMountpath, key: Vec<u8>, blob: BlobId) -> Self {
         Self { mountpath: Arc::clone(mountpath), key, action: Action::Remove(blob) }
     }
@@ -80,7 +86,7 @@ impl Step {
 
     fn change(self) -> Change {
         match self.action {
-            Action::Set(value) => Change::Set { key: self.key, value },
+            Action::Set(value) | Action::Write(value) => Change::Set { key: self.key, value },
             Action::Remove(_) | Action::Forget => Change::Remove { key: self.key },
         }
     }
@@ -96,19 +102,43 @@ pub(crate) fn roll_forward(set: &MountpathSet) -> Result<(), StoreError> {
         for entry in intents.collect::<Result<Vec<_>, _>>()? {
             let (key, value) = entry;
             let Some(steps) = decode(&value) else { return Err(mountpath.damaged_entry()) };
-            let mut complete = true;
+            let mut waiting = Vec::new();
             for (digest, key, action) in steps {
                 match set.by_digest(digest) {
                     Some(at) => apply(at, key, action)?,
-                    None => complete = false,
+                    None => waiting.push((digest, key, action)),
                 }
             }
-            if complete {
+            if waiting.is_empty() {
                 mountpath.commit(Change::Remove { key: key.to_vec() })?;
-            } else {
-                tracing::warn!(mountpath = %mountpath.path().display(),
-                    "a change that a crash interrupted waits for a mountpath that is absent");
+                continue;
             }
+            // Only what is left: what was done may be undone, in order, before the mountpath comes back.
+            let steps = waiting.iter().map(|(digest, key, action)| (*digest, &**key, action));
+            let value = encode(steps);
+            mountpath.commit(Change::Set { key: key.to_vec(), value })?;
+            tracing::warn!(mountpath = %mountpath.path().display(),
+                "a change that a crash interrupted waits for a mountpath that is absent");
+        }
+    }
+    Ok(())
+}
+
+/// Moves intents that wait for an absent mountpath off those that are being emptied. None may be under way.
+pub(crate) fn vacate(set: &MountpathSet) -> Result<(), StoreError> {
+    let prefix = codec::key(RESERVED_BID, PREFIX);
+    let end = successor(&prefix);
+    let Some(home) = set.available().first() else { return Ok(()) };
+    for mountpath in set.draining() {
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let intents = mountpath.index.range((Bound::Included(prefix.as_slice()), end));
+        for entry in intents.collect::<Result<Vec<_>, _>>()? {
+            let (key, value) = entry;
+            let new = codec::key(RESERVED_BID, &format!("{PREFIX}{}", home.next_id(BlobId(0))?));
+            commit(vec![
+                Step::write(home, new, value.to_vec()),
+                Step::forget(mountpath, key.to_vec()),
+            ])?;
         }
     }
     Ok(())
@@ -129,19 +159,23 @@ fn apply(mountpath: &Mountpath, key: Vec<u8>, action: Action) -> Result<(), Stor
             }
         }
         Action::Remove(blob) if known == Some(blob) => mountpath.commit(Change::Remove { key })?,
-        Action::Remove(_) => {}
         Action::Forget => mountpath.commit(Change::Remove { key })?,
+        // The latter is never recorded: it was part of the commit with the record.
+        Action::Remove(_) | Action::Write(_) => {}
     }
     Ok(())
 }
 
-fn encode(steps: &[Step]) -> Vec<u8> {
+fn encode<'s>(steps: impl Iterator<Item = (u64, &'s [u8], &'s Action)>) -> Vec<u8> {
+    let steps: Vec<_> =
+        steps.filter(|(_, _, action)| !matches!(action, Action::Write(_))).collect();
     let mut out = vec![VERSION];
     put_varint(&mut out, steps.len() as u64);
-    for step in steps {
-        out.extend_from_slice(&step.mountpath.digest.to_be_bytes());
-        put_bytes(&mut out, &step.key);
-        match &step.action {
+    for (digest, key, action) in steps {
+        out.extend_from_slice(&digest.to_be_bytes());
+        put_bytes(&mut out, key);
+        match action {
+            Action::Write(_) => {}
             Action::Set(value) => {
                 out.push(OP_SET);
                 put_bytes(&mut out, value);

@@ -7,15 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::appends;
 use crate::codec;
 use crate::error::StoreError;
+use crate::intents;
+use crate::manifests;
 use crate::mountpath::{Claimed, Mountpath, SharedMountpath};
 use crate::resilver::{self, Pass, Passed};
 use crate::set::MountpathSet;
 use crate::store::Store;
+use crate::sweep;
+use crate::uploads;
 
 /// How often a resilver starts over because the mountpaths changed meanwhile.
 const PASSES: usize = 16;
@@ -156,9 +162,16 @@ impl Store {
         let mut total = Passed::default();
         for _ in 0..PASSES {
             let set = self.shared.set();
-            let passed = resilver::pass(&self.shared, None, pass)?;
+            let strayed = self.strayed();
+            let mut passed = resilver::pass(&self.shared, None, pass)?;
+            let mut failed = |name: &str, error: &StoreError| {
+                passed.failed += 1;
+                (pass.failed)(name, error);
+            };
+            uploads::vacate(&self.shared, pass.cancel, &mut failed)?;
+            appends::vacate(&self.shared, pass.cancel, &mut failed)?;
             total.add(passed);
-            if passed.failed > 0 || self.finish(&set, passed.unknown == 0)? {
+            if passed.failed > 0 || self.finish(&set, strayed, passed.unknown == 0)? {
                 break;
             }
         }
@@ -229,7 +242,12 @@ impl Store {
 
     /// Ends a resilver that saw every object of `set`: mountpaths that are empty leave. `false` when the
     /// set changed meanwhile, so that there is more to do.
-    fn finish(&self, set: &Arc<MountpathSet>, complete: bool) -> Result<bool, StoreError> {
+    fn finish(
+        &self,
+        set: &Arc<MountpathSet>,
+        strayed: u64,
+        complete: bool,
+    ) -> Result<bool, StoreError> {
         let mut admin = self.admin();
         let gate = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
         if *gate {
@@ -238,9 +256,13 @@ impl Store {
         if !Arc::ptr_eq(set, &self.shared.set()) {
             return Ok(false);
         }
+        if self.shared.strayed.load(Ordering::Relaxed) != strayed {
+            return Ok(false);
+        }
+        intents::vacate(set)?;
         let (mut gone, mut left) = (Vec::new(), Vec::new());
         for mountpath in set.draining() {
-            let empty = is_empty(mountpath)?;
+            let empty = is_empty(set, mountpath, complete)?;
             if empty { &mut gone } else { &mut left }.push(Arc::clone(mountpath));
         }
         let scattered = !left.is_empty() || !complete;
@@ -251,6 +273,12 @@ impl Store {
         Ok(true)
     }
 
+    /// How often something came to lie on a mountpath that is being emptied, counting all that is under way.
+    fn strayed(&self) -> u64 {
+        let _alone = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
+        self.shared.strayed.load(Ordering::Relaxed)
+    }
+
     fn swap(&self, expected: &Arc<MountpathSet>, next: MountpathSet) -> Result<(), StoreError> {
         // Alone: no change is under way that still works on the old set.
         let gate = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
@@ -258,6 +286,10 @@ impl Store {
             return Err(StoreError::Closed);
         }
         debug_assert!(Arc::ptr_eq(expected, &self.shared.set()), "administration is serialised");
+        // What a crash interrupted on a mountpath that comes back, or waited for it.
+        intents::roll_forward(&next)?;
+        appends::roll_forward(&next)?;
+        manifests::settle(&next)?;
         self.install(next)
     }
 
@@ -318,18 +350,24 @@ fn open_another(
         });
     }
     let (cache, descriptors) = admin.shares;
-    Ok(Arc::new(Mountpath::open(claimed, &peers, true, cache, descriptors)?))
+    let mountpath = Mountpath::open(claimed, &peers, true, cache, descriptors)?;
+    // Parts there may have been discarded while it was away.
+    mountpath.leave_unswept();
+    Ok(Arc::new(mountpath))
 }
 
-/// Whether no object and no upload is on a mountpath.
-fn is_empty(mountpath: &Mountpath) -> Result<bool, StoreError> {
+/// Whether nothing that is in use is on a mountpath. With `complete` no object outside has parts there.
+fn is_empty(set: &MountpathSet, mountpath: &Mountpath, complete: bool) -> Result<bool, StoreError> {
     for entry in mountpath.index.range((Bound::Unbounded, Bound::Unbounded)) {
         let (key, _) = entry?;
         if codec::split_key(&key).is_some() {
             return Ok(false);
         }
     }
-    Ok(true)
+    if appends::any_on(mountpath)? || uploads::names_mountpath(set, mountpath.digest)? {
+        return Ok(false);
+    }
+    Ok(complete || !sweep::is_referenced(set, mountpath)?)
 }
 
 /// What a store starts with.

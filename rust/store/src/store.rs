@@ -91,7 +91,10 @@ impl Store {
         manifests::settle(&set)?;
         let cancel = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared::new(set));
-        let sweepers = Mutex::new(sweep::start(&shared, &cancel)?);
+        // A disabled mountpath may hold descriptions of what would seem to be orphans.
+        let sweepers =
+            if config.disabled.is_empty() { sweep::start(&shared, &cancel)? } else { Vec::new() };
+        let sweepers = Mutex::new(sweepers);
         let admin = mountpaths::admin(config.disabled, config.draining, (cache, descriptors));
         Ok(Self { shared, admin, cancel, sweepers })
     }

@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::files::{parse_blob_name, read_dir};
 use crate::meta::{BlobId, Place, Role};
 use crate::mountpath::Mountpath;
+use crate::set::MountpathSet;
 use crate::shared::Shared;
 use crate::trailer;
 use crate::uploads;
@@ -201,6 +202,18 @@ fn collect(
         places.filter(|place| place.mountpath == to.digest).for_each(|place| refer(place.blob));
     }
     Ok(true)
+}
+
+/// Whether any index names a blob of a mountpath.
+pub(crate) fn is_referenced(set: &MountpathSet, to: &Mountpath) -> Result<bool, StoreError> {
+    let mut found = false;
+    for from in set.members() {
+        collect(from, to, &AtomicBool::new(false), |_| found = true)?;
+        if found {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 fn is_part(mountpath: &Mountpath, blob: BlobId) -> Result<bool, StoreError> {

@@ -8,6 +8,7 @@
 mod part;
 pub(crate) mod record;
 mod running;
+mod vacate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,6 +34,7 @@ pub use part::{PartOptions, PartWriter};
 pub(crate) use record::parts_of_entry;
 use record::{PartRecord, Subject, UploadRecord};
 pub(crate) use running::Uploads;
+pub(crate) use vacate::{names_mountpath, vacate};
 
 /// Identity of an upload: a letter and 16 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use aistore_core::checksum::Hasher;
 use lru::LruCache;
@@ -13,12 +14,18 @@ use crate::error::StoreError;
 /// Sessions whose checksum is kept between appends; that of others is computed from the file at the flush.
 const HASHED: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
+/// How long a request waits for a session that is being moved off a mountpath.
+const MOVE_WAIT: Duration = Duration::from_mins(1);
+const MOVE_STEP: Duration = Duration::from_millis(2);
+
 /// Append sessions while the process runs.
 #[derive(Clone)]
 pub(crate) struct Appends(Arc<Mutex<State>>);
 
 struct State {
     busy: HashSet<u64>,
+    /// Of those that are busy: being moved to another mountpath.
+    moving: HashSet<u64>,
     hashed: LruCache<u64, (AppendState, Hasher)>,
 }
 
@@ -32,20 +39,35 @@ impl Default for Appends {
     fn default() -> Self {
         let mut hashed = LruCache::unbounded();
         hashed.resize(HASHED);
-        Self(Arc::new(Mutex::new(State { busy: HashSet::new(), hashed })))
+        Self(Arc::new(Mutex::new(State { busy: HashSet::new(), moving: HashSet::new(), hashed })))
     }
 }
 
 impl Appends {
-    /// Takes a session; one at a time may.
+    /// Takes a session; one at a time may. One that is being moved is waited for.
     pub(crate) fn enter(&self, id: u64) -> Result<Busy, StoreError> {
-        if self.lock().busy.insert(id) {
-            Ok(Busy { appends: self.clone(), id })
-        } else {
-            let id = AppendId(id);
-            let what = format!("append session \"{id}\" is being worked on: wait for its answer");
-            Err(StoreError::Busy(what))
+        let since = Instant::now();
+        loop {
+            let mut state = self.lock();
+            if state.busy.insert(id) {
+                return Ok(Busy { appends: self.clone(), id });
+            }
+            if !state.moving.contains(&id) || since.elapsed() > MOVE_WAIT {
+                let id = AppendId(id);
+                let what =
+                    format!("append session \"{id}\" is being worked on: wait for its answer");
+                return Err(StoreError::Busy(what));
+            }
+            drop(state);
+            std::thread::sleep(MOVE_STEP);
         }
+    }
+
+    /// Takes a session to move it; `None` while somebody works on it.
+    pub(crate) fn enter_to_move(&self, id: u64) -> Option<Busy> {
+        let mut state = self.lock();
+        let free = state.busy.insert(id) && state.moving.insert(id);
+        free.then(|| Busy { appends: self.clone(), id })
     }
 
     /// The checksum of exactly the bytes that `state` has, if it was kept.
@@ -76,6 +98,8 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.appends.lock().busy.remove(&self.id);
+        let mut state = self.appends.lock();
+        state.moving.remove(&self.id);
+        state.busy.remove(&self.id);
     }
 }

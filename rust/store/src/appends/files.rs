@@ -110,25 +110,43 @@ pub(crate) fn remove_where(
 
 fn for_each(shared: &Shared, mut see: impl FnMut(u64, u64, &Path)) -> Result<(), StoreError> {
     for mountpath in shared.set().members() {
-        let dir = mountpath.files.path(DIR);
-        if !dir.exists() {
-            continue;
-        }
-        for entry in read_dir(&dir)? {
-            let entry = entry.map_err(|source| StoreError::io(&dir, "list", source))?;
-            if let Some((bid, id)) = entry.file_name().to_str().and_then(parse_name) {
-                see(bid, id, &entry.path());
-            }
+        for one in on(mountpath)? {
+            see(one.bid, one.id, &one.path);
         }
     }
     Ok(())
 }
 
-/// Bucket id and session of a file's name.
-fn parse_name(name: &str) -> Option<(u64, u64)> {
+/// A session's file.
+pub(crate) struct SessionFile {
+    pub(crate) bid: u64,
+    /// Digest of the object's name in the cluster.
+    pub(crate) object: u64,
+    pub(crate) id: u64,
+    pub(crate) path: PathBuf,
+}
+
+/// The sessions on a mountpath.
+pub(crate) fn on(mountpath: &Mountpath) -> Result<Vec<SessionFile>, StoreError> {
+    let dir = mountpath.files.path(DIR);
+    let mut found = Vec::new();
+    if !dir.exists() {
+        return Ok(found);
+    }
+    for entry in read_dir(&dir)? {
+        let entry = entry.map_err(|source| StoreError::io(&dir, "list", source))?;
+        if let Some((bid, object, id)) = entry.file_name().to_str().and_then(parse_name) {
+            found.push(SessionFile { bid, object, id, path: entry.path() });
+        }
+    }
+    Ok(found)
+}
+
+/// Bucket id, object and session of a file's name.
+fn parse_name(name: &str) -> Option<(u64, u64, u64)> {
     let mut numbers = name.splitn(3, '-').map(|part| u64::from_str_radix(part, 16).ok());
-    let (bid, _, id) = (numbers.next()??, numbers.next()??, numbers.next()??);
-    Some((bid, id))
+    let (bid, object, id) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    Some((bid, object, id))
 }
 
 #[cfg(test)]
@@ -137,7 +155,8 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        assert_eq!(parse_name(&name_of(1 << 63, "ais/@#/b/o", 77)), Some((1 << 63, 77)));
+        let object = placement::digest("ais/@#/b/o");
+        assert_eq!(parse_name(&name_of(1 << 63, "ais/@#/b/o", 77)), Some((1 << 63, object, 77)));
         for bad in ["", "1-2", "x-1-2", "1-2-3-4"] {
             assert_eq!(parse_name(bad), None, "{bad}");
         }

@@ -1,6 +1,6 @@
 //! Receiving one part of an upload.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use aistore_core::checksum::{ChecksumType, Hasher};
 
@@ -12,7 +12,7 @@ use crate::index::Change;
 use crate::meta::{MAX_PARTS, Role};
 use crate::shared::Shared;
 use crate::store::Store;
-use crate::writer::publish_part;
+use crate::writer::{RELOCATIONS, publish_part};
 
 /// How one part is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +34,7 @@ pub struct PartWriter {
     number: u32,
     bid: u64,
     name: String,
+    uname: String,
     options: PartOptions,
     blob: BlobWriter,
     crc32c: u32,
@@ -86,6 +87,7 @@ impl Store {
             number,
             bid,
             name: name.to_owned(),
+            uname: session.record.uname,
             options,
             blob,
             crc32c: 0,
@@ -133,7 +135,7 @@ impl PartWriter {
         }
         let md5 = self.md5.take().map(|hasher| unhex(&hasher.finish())).unwrap_or_default();
         let store = Arc::clone(&self.store);
-        let _open = store.enter()?;
+        let _open = self.enter_settled(&store)?;
         let _upload = store.uploads.lock(self.id.0);
         let session = store.session(self.bid, &self.name, self.id)?;
         session.mountpath.check_writable()?;
@@ -141,7 +143,6 @@ impl PartWriter {
         let old = session.mountpath.index.get(&key)?;
         let role = Role::Part { upload: self.id.0, number: self.number };
         let part = publish_part(&mut self.blob, role, self.bid, &self.name, self.crc32c)?;
-        store.check_attached(&self.name, std::slice::from_ref(&part))?;
         let (size, mtime_ns) = (part.size, self.options.now_ns);
         let record = PartRecord { part, mtime_ns, md5 };
         session.mountpath.commit(Change::Set { key, value: record.encode() })?;
@@ -153,6 +154,29 @@ impl PartWriter {
         self.arriving = false;
         store.uploads.part_ends(self.id.0, self.running.take());
         Ok(PartInfo { number: self.number, size, mtime_ns, md5: record.md5.try_into().ok() })
+    }
+}
+
+impl PartWriter {
+    /// Enters the store with the bytes on a mountpath that takes new objects: the one where they were
+    /// written may have left meanwhile.
+    fn enter_settled<'s>(
+        &mut self,
+        store: &'s Shared,
+    ) -> Result<RwLockReadGuard<'s, bool>, StoreError> {
+        for _ in 0..RELOCATIONS {
+            let open = store.enter()?;
+            let set = store.set();
+            if set.available().iter().any(|at| Arc::ptr_eq(at, self.blob.mountpath())) {
+                return Ok(open);
+            }
+            // Not while the store is held: copying may take long.
+            drop(open);
+            let nth = usize::try_from(self.number).unwrap_or(usize::MAX);
+            self.blob.relocate(Arc::clone(set.spread(&self.uname, nth)))?;
+        }
+        let reason = "the mountpaths changed too often while the part was sent: send it again";
+        Err(StoreError::Invalid(reason.to_owned()))
     }
 }
 
