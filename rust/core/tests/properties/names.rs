@@ -19,7 +19,7 @@ fn bucket() -> impl Strategy<Value = Bucket> {
     ("[A-Za-z0-9]{0,9}", "[A-Za-z0-9_-]{0,9}", provider, name).prop_map(
         |(uuid, space, provider, name)| Bucket {
             name,
-            provider: Provider::parse(provider).unwrap(),
+            provider: Provider::parse(provider).unwrap_or_default(),
             namespace: Namespace { uuid, name: space },
         },
     )
