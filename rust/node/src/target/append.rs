@@ -72,8 +72,8 @@ impl Target {
         let started = Instant::now();
         let done = self.append_or_flush(req, bucket, name).await;
         match &done {
-            Ok((_, bytes)) => self.ctx.metrics.put.done(*bytes, started.elapsed()),
-            Err(_) => self.ctx.metrics.put.failed(),
+            Ok((_, bytes)) => self.ctx.metrics.append.done(*bytes, started.elapsed()),
+            Err(_) => self.ctx.metrics.append.failed(),
         }
         done.map(|(reply, _)| reply)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aistore_core::bucket::validate_object_name;
 use aistore_core::custom_md;
@@ -64,6 +65,22 @@ impl Target {
     /// Atomic where both names belong to this target. Where they do not, the object is copied to the other
     /// target first and removed here afterwards, unless it was changed meanwhile.
     pub(super) async fn rename(
+        self: &Arc<Self>,
+        req: &Req,
+        found: &Found,
+        from: ObjectRef,
+        new_name: &str,
+    ) -> Result<Reply, ApiError> {
+        let started = Instant::now();
+        let done = self.rename_checked(req, found, from, new_name).await;
+        match &done {
+            Ok(_) => self.ctx.metrics.rename.done(0, started.elapsed()),
+            Err(_) => self.ctx.metrics.rename.failed(),
+        }
+        done
+    }
+
+    async fn rename_checked(
         self: &Arc<Self>,
         req: &Req,
         found: &Found,
