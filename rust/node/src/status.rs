@@ -69,7 +69,8 @@ pub(crate) fn node_status(ctx: &NodeContext, capacity: &Value) -> Value {
         "status": status,
         "deployment": std::env::consts::OS,
         "ais_version": AIS_VERSION,
-        "build_time": "",
+        // Told by whoever builds a release; two builds of one commit are the same otherwise.
+        "build_time": option_env!("AISTORE_BUILD_TIME").unwrap_or_default(),
         "k8s_pod_name": "",
         "snode": member.unwrap_or(&ctx.snode),
         "tracker": ctx.metrics.tracker(ctx.started.elapsed()),

@@ -43,7 +43,7 @@ pub(crate) async fn at_start(target: Arc<Target>) {
     let mirrored = state.bmd.iter().any(|(_, props)| props.mirror.enabled);
     let store = target.store();
     let needed = store.is_scattered() || (mirrored && store.was_interrupted());
-    if !needed || !state.config.resilver.enabled {
+    if !needed || !target.ctx.config().resilver.enabled {
         return;
     }
     match pass(&target, None, None).await {
