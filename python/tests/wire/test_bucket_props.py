@@ -275,3 +275,31 @@ def test_destroy_and_evict(wire: Wire, name: str) -> None:
     assert (gone.status, gone.json()["tcode"]) == (404, "ErrBckNotFound")
     assert wire.send("DELETE", path, provider="ais").status == 400
     assert wire.send("POST", path, action={"action": "dance"}, provider="ais").status == 400
+
+
+@pytest.mark.parametrize(("access", "status"), [("771", 403), ("831", 403), (str(2**64 - 1), 200)])
+def test_access_bits_of_destroy_and_rename(wire: Wire, name: str, access: str, status: int) -> None:
+    assert create(wire, name, {"access": access}).status == 200
+    try:
+        if status != 200:
+            answer = wire.send(
+                "POST",
+                f"/v1/buckets/{name}",
+                action={"action": "move-bck"},
+                provider="ais",
+                bck_to=f"ais/@#/{name}-new/",
+            )
+            assert answer.status == 403, answer.header("hdr-error")
+        answer = wire.send(
+            "DELETE", f"/v1/buckets/{name}", action={"action": "destroy-bck"}, provider="ais"
+        )
+        assert answer.status == status
+        if status == 403:
+            error = json.loads(answer.body)
+            assert error["tcode"] == "ErrBucketAccessDenied"
+            assert f"ais://{name}" in error["message"]
+            # HEAD and PATCH stay allowed, so that the bit can be given back.
+            assert props(wire, name)["access"] == access
+    finally:
+        if status == 403:
+            assert patch(wire, name, {"access": str(2**64 - 1)}).status == 200

@@ -193,6 +193,8 @@ def test_access_bits_are_enforced(wire: Wire, name: str) -> None:
         )
         assert (answer.status, answer.json()["tcode"]) == (403, "ErrBucketAccessDenied")
     assert wire.follow("GET", f"/v1/objects/{name}/o").body == b"1"
+    give_back = {"action": "set-bprops", "value": {"access": str(2**64 - 1)}}
+    assert wire.send("PATCH", f"/v1/buckets/{name}", action=give_back).status == 200
 
 
 def test_list_page_in_both_encodings(wire: Wire, name: str) -> None:

@@ -265,6 +265,7 @@ def test_every_verb_needs_its_access_bit(wire: Wire, name: str) -> None:
     assert get(wire, name, "o").status == 200
     assert head(wire, name, "o").status == 200
     assert action(wire, name, "o", "check-lock").status == 200
+    set_props(wire, name, access=str(2**64 - 1))
 
 
 def test_the_rate_of_requests_is_limited_per_bucket_and_verb(wire: Wire, name: str) -> None:

@@ -38,6 +38,10 @@ pub const ACCESS_LIST_OBJECTS: u64 = 512;
 pub const ACCESS_PATCH: u64 = 1024;
 /// Change the access mask.
 pub const ACCESS_SET_BUCKET_ACL: u64 = 2048;
+/// Destroy the bucket.
+pub const ACCESS_DESTROY_BUCKET: u64 = 32768;
+/// Rename the bucket.
+pub const ACCESS_MOVE_BUCKET: u64 = 65536;
 /// Read only: get, head, list.
 pub const ACCESS_READ_ONLY: u64 = 771;
 /// Read and write.

@@ -5,6 +5,7 @@ use aistore_core::bucket::{Bucket, Namespace, Provider};
 use aistore_core::error::ApiError;
 use aistore_core::headers::BUCKET_PROPS;
 use aistore_core::list::ListMsg;
+use aistore_core::props::ACCESS_DESTROY_BUCKET;
 use aistore_core::wire::ActionMsg;
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -186,8 +187,22 @@ impl Gateway {
                 ),
             ));
         }
+        self.check_access(&bucket, ACCESS_DESTROY_BUCKET, "DESTROY-BUCKET")?;
         self.submit(Command::DestroyBucket { bucket }).await?;
         Ok(reply::empty(StatusCode::OK))
+    }
+
+    /// Refuses what the bucket's access mask forbids; a bucket that is not there is for others to report.
+    pub(super) fn check_access(
+        &self,
+        bucket: &Bucket,
+        bit: u64,
+        operation: &str,
+    ) -> Result<(), ApiError> {
+        match super::props(&self.ctx.state(), bucket) {
+            Ok(props) if !props.allows(bit) => Err(ApiError::access_denied(bucket, operation)),
+            _ => Ok(()),
+        }
     }
 
     /// A remote bucket that the cluster does not have is evicted already.

@@ -3,6 +3,7 @@
 use aistore_core::bucket::{Bucket, Provider};
 use aistore_core::error::ApiError;
 use aistore_core::job::CopyMsg;
+use aistore_core::props::ACCESS_MOVE_BUCKET;
 use serde_json::Value;
 
 use super::new_record;
@@ -54,6 +55,7 @@ impl Gateway {
                 )));
             }
         }
+        self.check_access(&from, ACCESS_MOVE_BUCKET, "MOVE-BUCKET")?;
         let mut job = new_record("move-bck");
         job.ctlmsg = format!("mv {from}=>{to}");
         job.bck = Some(to.clone());
