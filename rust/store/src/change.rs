@@ -116,11 +116,15 @@ impl Shared {
         let key = codec::key(bid, name);
         let home = Arc::clone(self.set().own(uname));
         let above = overwritten.map_or(BlobId(0), |(_, meta)| meta.blob);
+        let known = self.known_copies(&old.1, old_key)?;
         wanted.parts = payload_of(&old.0, &old.1);
+        for (mountpath, meta) in &known {
+            add_places(&mut wanted.parts, &payload_of(mountpath, meta));
+        }
         wanted.blob = home.next_id(above.max(old.1.blob))?;
         self.keep(&wanted.parts);
         let main = Place { mountpath: home.digest, blob: wanted.blob };
-        let copies = self.redescribe_copies(old, old_key, &wanted, main, (bid, &key, name))?;
+        let copies = redescribe_copies(known, &wanted, main, (bid, &key, name))?;
         wanted.copies = copies.places;
         publish_manifest(&home, Role::Object, bid, name, &wanted)?;
 
@@ -133,7 +137,7 @@ impl Shared {
         }
         intents::commit(steps)?;
 
-        let mut kept = copies.kept;
+        let mut kept: HashSet<Place> = wanted.copies.iter().copied().collect();
         kept.insert(main);
         kept.extend(wanted.parts.iter().flat_map(|part| &part.places));
         superseded.retain(|place| !kept.contains(place));
@@ -167,41 +171,52 @@ impl Shared {
         Ok(())
     }
 
-    /// Publishes the same description on the mountpaths that hold copies of the object.
-    fn redescribe_copies(
-        &self,
-        old: &Found,
-        old_key: &[u8],
-        wanted: &ObjectMeta,
-        main: Place,
-        (bid, key, name): (u64, &[u8], &str),
-    ) -> Result<Copies, StoreError> {
-        let mut copies = Copies::default();
-        for copy in &old.1.copies {
+    /// The copies of an object that are there and up to date.
+    fn known_copies(&self, old: &ObjectMeta, key: &[u8]) -> Result<Vec<Found>, StoreError> {
+        let mut known = Vec::new();
+        for copy in &old.copies {
             let Some(mountpath) = self.by_digest(copy.mountpath) else { continue };
-            let entry = mountpath.entry(old_key)?.map(|(_, meta)| meta);
-            let Some(meta) = entry.filter(|meta| meta.blob == copy.blob) else { continue };
-            if copy.mountpath == main.mountpath {
-                // The main description takes its place there.
-                continue;
+            let entry = mountpath.entry(key)?.map(|(_, meta)| meta);
+            if let Some(meta) = entry.filter(|meta| meta.blob == copy.blob) {
+                known.push((mountpath, meta));
             }
-            let parts = payload_of(&mountpath, &meta);
-            self.keep(&parts);
-            let blob = mountpath.next_id(meta.blob)?;
-            let anew = ObjectMeta { parts, blob, copies: Vec::new(), ..wanted.clone() };
-            let role = Role::Copy { main };
-            publish_manifest(&mountpath, role, bid, name, &anew)?;
-            copies.steps.push(Step::set(
-                &mountpath,
-                key.to_vec(),
-                codec::encode_entry(role, &anew),
-            ));
-            let place = Place { mountpath: copy.mountpath, blob };
-            copies.kept.insert(place);
-            copies.kept.extend(anew.parts.iter().flat_map(|part| &part.places));
-            copies.places.push(place);
         }
-        Ok(copies)
+        Ok(known)
+    }
+}
+
+/// Publishes the same description on the mountpaths that hold copies of the object.
+fn redescribe_copies(
+    known: Vec<Found>,
+    wanted: &ObjectMeta,
+    main: Place,
+    (bid, key, name): (u64, &[u8], &str),
+) -> Result<Copies, StoreError> {
+    let mut copies = Copies::default();
+    for (mountpath, meta) in known {
+        if mountpath.digest == main.mountpath {
+            // The main description takes its place there.
+            continue;
+        }
+        let blob = mountpath.next_id(meta.blob)?;
+        let anew = ObjectMeta { blob, copies: Vec::new(), ..wanted.clone() };
+        let role = Role::Copy { main };
+        publish_manifest(&mountpath, role, bid, name, &anew)?;
+        copies.steps.push(Step::set(&mountpath, key.to_vec(), codec::encode_entry(role, &anew)));
+        copies.places.push(Place { mountpath: mountpath.digest, blob });
+    }
+    Ok(copies)
+}
+
+/// Adds where else the same bytes lie.
+fn add_places(parts: &mut [Part], others: &[Part]) {
+    if parts.len() != others.len() {
+        return;
+    }
+    for (part, other) in parts.iter_mut().zip(others) {
+        let new = other.places.iter().filter(|place| !part.places.contains(place));
+        let new: Vec<Place> = new.copied().collect();
+        part.places.extend(new);
     }
 }
 
@@ -210,8 +225,6 @@ impl Shared {
 struct Copies {
     places: Vec<Place>,
     steps: Vec<Step>,
-    /// Blobs that they name.
-    kept: HashSet<Place>,
 }
 
 /// The blobs with the payload of a version, as parts. The checksum of a lone part is left out: it is the

@@ -65,7 +65,16 @@ pub(crate) fn settle(
         if plan.is_done(&survey, main) {
             return Ok(None);
         }
-        let work = plan.write(object, main, order.cancel)?;
+        let work = match plan.write(object, main, order.cancel) {
+            Ok(work) => work,
+            // The blobs of an object that changes meanwhile go while they are copied.
+            Err(StoreError::Corrupt { .. })
+                if !Survey::of(&shared.set(), &key, false)?.same(&survey) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let bytes = work.bytes;
         if work.commit(shared, &set, object, &survey, main)? {
             return Ok(Some(bytes));
