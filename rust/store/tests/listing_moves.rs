@@ -36,9 +36,9 @@ fn move_all(store: &Store) -> u64 {
     store.resilver(&pass).unwrap().moved
 }
 
-fn names() -> BTreeMap<String, ()> {
-    let files = |dir| (0..FILES).map(move |file| (format!("k/{dir:02}/{file:02}"), ()));
-    (0..DIRS).flat_map(files).chain((0..40).map(|i| (format!("k/{i:02}"), ()))).collect()
+fn names() -> BTreeMap<String, usize> {
+    let files = |dir| (0..FILES).map(move |file| (format!("k/{dir:02}/{file:02}"), file));
+    (0..DIRS).flat_map(files).chain((0..40).map(|i| (format!("k/{i:02}"), i))).collect()
 }
 
 #[test]
