@@ -171,7 +171,7 @@ pub(crate) async fn change(node: &Node, req: &mut Req) -> Result<Reply, ApiError
     let objects = Arc::clone(parts.target.objects());
     let work = tokio::task::spawn_blocking(move || {
         let (id, dir) = (&ctx.snode.daemon_id, &ctx.data_dir);
-        let changed = carry_out(&store, &order, &path, id)
+        let changed = carry_out(&store, order, &path, id)
             .map_err(|err| refusal(&err, &path, &ctx.display()))?;
         objects.readers.keep_buckets(&std::collections::HashSet::new());
         save(&store, id, dir, &[]).map_err(ApiError::internal)?;
@@ -214,7 +214,7 @@ impl Order {
     }
 }
 
-fn carry_out(store: &Store, order: &Order, path: &Path, id: &str) -> Result<bool, StoreError> {
+fn carry_out(store: &Store, order: Order, path: &Path, id: &str) -> Result<bool, StoreError> {
     match order {
         Order::Attach => {
             claims::check_one(path, id).map_err(StoreError::Invalid)?;
@@ -227,8 +227,8 @@ fn carry_out(store: &Store, order: &Order, path: &Path, id: &str) -> Result<bool
             store.attach(path).map(|()| true)
         }
         Order::Enable => store.enable(path),
-        Order::Disable { drain } => store.disable(path, *drain),
-        Order::Detach { drain } => store.detach(path, *drain).map(|()| true),
+        Order::Disable { drain } => store.disable(path, drain),
+        Order::Detach { drain } => store.detach(path, drain).map(|()| true),
         Order::Rescan => {
             let known = store.mountpaths();
             let all = known.available.iter().chain(&known.disabled);

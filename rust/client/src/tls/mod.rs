@@ -46,11 +46,14 @@ pub struct TlsOptions {
 #[error("{0}")]
 pub struct TlsError(pub String);
 
+/// What reading the settings came to.
+type Built = Result<Arc<ClientConfig>, TlsError>;
+
 /// TLS settings, read when first needed. Clones share what was read.
 #[derive(Clone)]
 pub struct Tls {
     options: Arc<TlsOptions>,
-    built: Arc<Mutex<Option<Result<Arc<ClientConfig>, TlsError>>>>,
+    built: Arc<Mutex<Option<Built>>>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -133,8 +136,8 @@ fn roots(trusted: &[CertificateDer<'static>], system: bool) -> RootCertStore {
     roots.add_parsable_certificates(trusted.iter().cloned());
     if system {
         let named = std::env::var_os(SYSTEM_BUNDLE_ENV).map(PathBuf::from);
-        let bundle = named.into_iter().chain(SYSTEM_BUNDLES.map(PathBuf::from));
-        let found = bundle.filter_map(|path| read_chain(&path).ok()).next();
+        let mut bundle = named.into_iter().chain(SYSTEM_BUNDLES.map(PathBuf::from));
+        let found = bundle.find_map(|path| read_chain(&path).ok());
         match found {
             Some(certificates) => drop(roots.add_parsable_certificates(certificates)),
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),

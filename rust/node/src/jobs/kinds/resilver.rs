@@ -85,9 +85,10 @@ pub(super) async fn pass(
             },
             failed: &|uname, err| {
                 let err = ApiError::internal(format!("{uname}: {err}"));
-                match &job {
-                    Some(job) => job.soft_error(&err),
-                    None => tracing::error!(error = %err, "an object cannot be settled"),
+                if let Some(job) = &job {
+                    job.soft_error(&err);
+                } else {
+                    tracing::error!(error = %err, "an object cannot be settled");
                 }
             },
         };
