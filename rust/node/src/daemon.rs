@@ -17,8 +17,10 @@ use crate::{disks, mountpaths, status, sysinfo};
 
 /// Where nodes take changes of themselves from gateways.
 pub(crate) const CHANGE_PATH: &str = "/v1/internal/daemon";
+/// Has a node read its certificate anew.
+pub(crate) const LOAD_CERTIFICATE: &str = "load-x509";
 /// Changes of one node that this version knows of but does not carry out.
-const LATER: [&str; 4] = ["enable-bend", "load-x509", "shutdown-node", "decommission-node"];
+const LATER: [&str; 3] = ["enable-bend", "shutdown-node", "decommission-node"];
 
 /// Answers `/v1/daemon`.
 ///
@@ -78,12 +80,28 @@ async fn act(node: &Node, action: ActionMsg, transient: bool) -> Result<Reply, A
             let rotated = tokio::task::spawn_blocking(logs::rotate);
             rotated.await.map_err(|err| lost_task(&err))?;
         }
+        LOAD_CERTIFICATE => load_certificate(node).await?,
         "reset-stats" => ctx.metrics.reset(action.value == Value::Bool(true)),
         // Entries are read from the index each time, and credentials when a backend needs them.
         "clear-lcache" | "reload-creds" => {}
         other => return Err(unsupported(node, other)),
     }
     Ok(reply::empty(StatusCode::OK))
+}
+
+/// Reads certificate and key anew, for connections from now on.
+async fn load_certificate(node: &Node) -> Result<(), ApiError> {
+    let display = node.ctx().display();
+    let Some(tls) = node.ctx().tls.clone() else {
+        return Err(ApiError::bad_request(format!(
+            "{display} serves plain http and has no certificate to load: start it with --tls-cert and --tls-key"
+        )));
+    };
+    let loaded = tokio::task::spawn_blocking(move || tls.reload());
+    loaded
+        .await
+        .map_err(|err| lost_task(&err))?
+        .map_err(|err| ApiError::bad_request(format!("{display} keeps its certificate: {err}")))
 }
 
 async fn change_config(node: &Node, patch: Value, transient: bool) -> Result<Reply, ApiError> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Gateway;
 use super::cluster::unsupported;
 use super::redirect::now_ns;
-use crate::daemon::config_pairs;
+use crate::daemon::{LOAD_CERTIFICATE, config_pairs};
 use crate::http::{Reply, Req, path, reply};
 
 /// How `lastupdate_time` reads, in UTC.
@@ -21,7 +21,8 @@ const UPDATED_LAYOUT: &str = "2006-01-02 15:04:05";
 impl Gateway {
     /// Answers `PUT /v1/cluster[/ITEM]`.
     pub(super) async fn change_cluster(&self, req: &mut Req) -> Result<Reply, ApiError> {
-        let item = path::segments(&req.raw_path)?.into_iter().nth(2);
+        let mut items = path::segments(&req.raw_path)?.into_iter().skip(2);
+        let (item, node) = (items.next(), items.next());
         let transient = req.query.flag("transient");
         match item.as_deref() {
             Some("set-config") => {
@@ -31,12 +32,32 @@ impl Gateway {
                 }
                 self.change_config(ConfigChange::Pairs(pairs)).await
             }
+            Some(LOAD_CERTIFICATE) => self.load_certificates(node.as_deref()).await,
             Some(other) => Err(unsupported(other)),
             None => {
                 let action = req.read_action().await?.unwrap_or_default();
                 self.act(action, transient).await
             }
         }
+    }
+
+    /// Has one node, or each, read its certificate anew.
+    async fn load_certificates(&self, node: Option<&str>) -> Result<Reply, ApiError> {
+        let action = ActionMsg::new(LOAD_CERTIFICATE, Value::Null);
+        let Some(id) = node else {
+            self.tell_each("", &action).await?;
+            return Ok(reply::empty(StatusCode::OK));
+        };
+        let state = self.ctx.state();
+        let node = state.smap.node(id).ok_or_else(|| {
+            ApiError::new(
+                404,
+                "errNodeNotFound",
+                format!("node \"{id}\" is not in the cluster map (version {})", state.smap.version),
+            )
+        })?;
+        self.tell(node, "", &action).await?;
+        Ok(reply::empty(StatusCode::OK))
     }
 
     async fn act(&self, action: ActionMsg, transient: bool) -> Result<Reply, ApiError> {

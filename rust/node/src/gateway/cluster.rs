@@ -93,9 +93,7 @@ impl Gateway {
 
 /// 501 for a change of a later version, 400 for one that nobody knows.
 pub(super) fn unsupported(action: &str) -> ApiError {
-    if LATER.contains(&action)
-        || ["proxy", "enable-bend", "disable-bend", "load-x509"].contains(&action)
-    {
+    if LATER.contains(&action) || ["proxy", "enable-bend", "disable-bend"].contains(&action) {
         ApiError::unsupported(format!("\"{action}\" is not supported by this version"))
     } else {
         ApiError::bad_request(format!("unknown action \"{action}\" on the cluster"))

@@ -58,26 +58,29 @@ impl Gateway {
     /// The first failure, naming the node; the others have carried it out by then, or failed too.
     pub(super) async fn tell_each(&self, query: &str, action: &ActionMsg) -> Result<(), ApiError> {
         let state = self.ctx.state();
-        let body = serde_json::to_vec(action)
-            .map_err(|err| ApiError::internal(format!("change of the nodes: {err}")))?;
-        let body = Bytes::from(body);
         let nodes = state.smap.pmap.values().chain(state.smap.tmap.values());
-        let told = nodes.map(|node| {
-            let body = body.clone();
-            async move {
-                let url = format!("{}{CHANGE_PATH}{query}", node.url());
-                let headers = json_headers();
-                let told =
-                    self.ctx.intra.bytes(Method::PUT, &url, headers, body, ASK_TIMEOUT).await;
-                told.map(|_| ()).map_err(|err| {
-                    ApiError::new(
-                        err.status,
-                        &err.tcode,
-                        format!("{}: {}", node.display(), err.message),
-                    )
-                })
-            }
-        });
+        let told = nodes.map(|node| self.tell(node, query, action));
         join_all(told).await.into_iter().collect()
+    }
+
+    /// Has one node carry out a change of itself.
+    ///
+    /// # Errors
+    ///
+    /// The node's, naming it.
+    pub(super) async fn tell(
+        &self,
+        node: &Snode,
+        query: &str,
+        action: &ActionMsg,
+    ) -> Result<(), ApiError> {
+        let body = serde_json::to_vec(action)
+            .map_err(|err| ApiError::internal(format!("change of a node: {err}")))?;
+        let url = format!("{}{CHANGE_PATH}{query}", node.url());
+        let told =
+            self.ctx.intra.bytes(Method::PUT, &url, json_headers(), Bytes::from(body), ASK_TIMEOUT);
+        told.await.map(|_| ()).map_err(|err| {
+            ApiError::new(err.status, &err.tcode, format!("{}: {}", node.display(), err.message))
+        })
     }
 }
