@@ -101,11 +101,11 @@ impl Gateway {
                 one_per_kind(snaps);
             }
         }
-        let specific = !query.id.is_empty() || !query.kind.is_empty() || query.bck.is_some();
-        if specific {
-            // A target without the job counts as one that answered "not found".
-            found.retain(|_, snaps| !snaps.is_empty() || query.id.is_empty());
-            if found.values().all(Vec::is_empty) {
+        if !query.id.is_empty() {
+            // A target without the job counts as one that answered "not found". Without an id nothing
+            // found is no error: clients want each target's empty list.
+            found.retain(|_, snaps| !snaps.is_empty());
+            if found.is_empty() {
                 return Err(not_found(&query));
             }
         }
