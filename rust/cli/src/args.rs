@@ -1,14 +1,27 @@
 //! The command line: what can be typed. Pure data; nothing here acts.
 
 mod buckets;
+mod cluster;
+mod jobs;
 mod objects;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::sizes::Units;
 
-pub(crate) use buckets::{CreateArgs, LsArgs, PropsSetArgs, PropsShowArgs, RmbArgs};
-pub(crate) use objects::{BatchArgs, GetArgs, PutArgs, RmoArgs, ShowObjectArgs};
+pub(crate) use buckets::{
+    CopyArgs, CreateArgs, LsArgs, MoveArgs, PropsSetArgs, PropsShowArgs, RmbArgs,
+};
+pub(crate) use cluster::{
+    ConfigCommand, ConfigSetArgs, ConfigShowArgs, DiskArgs, LogArgs, LogCommand, MountpathArgs,
+    MountpathCommand, ShowStorageArgs, ShowStorageCommand, StorageCommand, SummaryArgs, TlsCommand,
+};
+pub(crate) use jobs::{
+    JobCommand, JobShowArgs, JobStartCommand, JobStopArgs, JobWaitArgs, MirrorArgs, ThenArgs,
+};
+pub(crate) use objects::{
+    BatchArgs, GetArgs, PromoteArgs, PutArgs, RmoArgs, SetCustomArgs, ShowObjectArgs,
+};
 
 /// Gateway when none is named.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
@@ -17,6 +30,8 @@ const ALIASES: &str = "\
 Aliases:
   ls      bucket ls        create  bucket create    rmb     bucket rm
   put     object put       get     object get       rmo     object rm
+  cp      bucket cp        start   job start        wait    job wait
+  stop    job stop
 
 The cluster is found through AIS_ENDPOINT (default http://127.0.0.1:8080).";
 
@@ -83,6 +98,30 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Remove objects (object rm)
     Rmo(RmoArgs),
+    /// Copy buckets and objects (bucket cp)
+    Cp(CopyArgs),
+    /// Start, show, wait for and stop jobs
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Start a job (job start)
+    #[command(subcommand)]
+    Start(JobStartCommand),
+    /// Wait until jobs end (job wait)
+    Wait(JobWaitArgs),
+    /// Stop jobs (job stop)
+    Stop(JobStopArgs),
+    /// Disks, mountpaths, copies and summaries
+    #[command(subcommand)]
+    Storage(StorageCommand),
+    /// Show and change the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Logs of the nodes
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Certificates
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Print the version
     Version,
 }
@@ -96,6 +135,14 @@ pub(crate) enum ShowCommand {
     Bucket(PropsShowArgs),
     /// Properties of an object
     Object(ShowObjectArgs),
+    /// Jobs and how far they are
+    Job(JobShowArgs),
+    /// Disks, mountpaths and summaries
+    Storage(ShowStorageArgs),
+    /// Configuration of the cluster or of a node
+    Config(ConfigShowArgs),
+    /// A node's log
+    Log(LogArgs),
 }
 
 /// `ais cluster`.
@@ -114,6 +161,12 @@ pub(crate) enum BucketCommand {
     Ls(LsArgs),
     /// Remove buckets with all their objects
     Rm(RmbArgs),
+    /// Copy buckets and objects
+    Cp(CopyArgs),
+    /// Rename a bucket
+    Mv(MoveArgs),
+    /// How many objects there are and how much they take
+    Summary(SummaryArgs),
     /// Show, set and reset properties
     #[command(subcommand)]
     Props(PropsCommand),
@@ -151,6 +204,22 @@ pub(crate) enum ObjectCommand {
     Rm(RmoArgs),
     /// Properties of an object
     Show(ShowObjectArgs),
+    /// Rename an object in its bucket
+    #[command(visible_alias = "rename")]
+    Mv {
+        /// Object
+        #[arg(value_name = "BUCKET/OLD")]
+        from: String,
+        /// Its new name, in the same bucket
+        #[arg(value_name = "BUCKET/NEW")]
+        to: String,
+    },
+    /// Copy an object
+    Cp(CopyArgs),
+    /// Make objects of files that lie on the targets
+    Promote(PromoteArgs),
+    /// Change custom metadata
+    SetCustom(SetCustomArgs),
 }
 
 /// `ais ml`.
@@ -163,9 +232,12 @@ pub(crate) enum MlCommand {
 /// `ais show cluster`.
 #[derive(Debug, Args)]
 pub(crate) struct ShowClusterArgs {
-    /// Node id, t[ID] or p[ID], or one of the words proxy, target, smap
-    #[arg(value_name = "NODE|proxy|target|smap")]
+    /// Node id, t[ID] or p[ID], or one of the words proxy, target, smap, bmd, config, stats
+    #[arg(value_name = "NODE|proxy|target|smap|bmd|config|stats")]
     pub(crate) node: Option<String>,
+    /// Section, with config
+    #[arg(value_name = "SECTION")]
+    pub(crate) section: Option<String>,
     /// Load averages too
     #[arg(long, short = 'v')]
     pub(crate) verbose: bool,

@@ -1,12 +1,12 @@
 //! `ais show cluster`: asks every node for its state; `status` turns the answers into tables.
 
+mod counters;
 mod status;
 mod tables;
 
 use std::collections::BTreeMap;
 
 use aistore_client::{Call, Client};
-use aistore_core::headers::NODE_ID;
 use aistore_core::smap::{NodeKind, Smap, Snode};
 use futures_util::{StreamExt as _, stream};
 use http::Method;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::args::ShowClusterArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::{api, settings};
 use status::NodeState;
 
 /// Nodes asked at the same time.
@@ -27,6 +28,9 @@ enum Scope {
     Kind(NodeKind),
     Node(String),
     Map,
+    Buckets,
+    Config,
+    Stats,
 }
 
 impl Scope {
@@ -36,30 +40,29 @@ impl Scope {
             "proxy" | "gateway" => return Ok(Self::Kind(NodeKind::Gateway)),
             "target" => return Ok(Self::Kind(NodeKind::Target)),
             "smap" => return Ok(Self::Map),
+            "bmd" => return Ok(Self::Buckets),
+            "config" => return Ok(Self::Config),
+            "stats" => return Ok(Self::Stats),
             _ => {}
         }
-        let id = text
-            .strip_prefix("t[")
-            .or_else(|| text.strip_prefix("p["))
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(text);
+        let id = api::bare_id(text);
         if map.node(id).is_some() {
             return Ok(Self::Node(id.to_owned()));
         }
         let known: Vec<_> =
             map.pmap.values().chain(map.tmap.values()).map(Snode::display).collect();
         Err(Failure::usage(format!(
-            "unknown node \"{text}\": expected proxy, target, smap or one of {}",
+            "unknown node \"{text}\": expected proxy, target, smap, bmd, config, stats or one of {}",
             known.join(", ")
         )))
     }
 
     fn covers(&self, node: &Snode) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Stats => true,
             Self::Kind(kind) => node.daemon_type == *kind,
             Self::Node(id) => node.daemon_id == *id,
-            Self::Map => false,
+            Self::Map | Self::Buckets | Self::Config => false,
         }
     }
 }
@@ -72,13 +75,24 @@ pub(crate) async fn show(
 ) -> Result<(), Failure> {
     let map = client.smap(true).await?;
     let scope = Scope::parse(args.node.as_deref(), &map)?;
-    if scope == Scope::Map {
-        return show_map(&map, out);
+    if args.section.is_some() && scope != Scope::Config {
+        return Err(Failure::usage("a section goes with config: ais show cluster config SECTION"));
+    }
+    match scope {
+        Scope::Map => return show_map(&map, out),
+        Scope::Buckets => return show_buckets(client, out).await,
+        Scope::Config => {
+            let config = api::ask_cluster(client, "cluster_config").await?;
+            return settings::print(&config, args.section.as_deref(), out);
+        }
+        Scope::All | Scope::Kind(_) | Scope::Node(_) | Scope::Stats => {}
     }
     let nodes: Vec<&Snode> =
         map.pmap.values().chain(map.tmap.values()).filter(|node| scope.covers(node)).collect();
     let answers: BTreeMap<String, Result<Value, Failure>> = stream::iter(nodes)
-        .map(|node| async { (node.daemon_id.clone(), node_status(client, &node.daemon_id).await) })
+        .map(|node| async {
+            (node.daemon_id.clone(), api::ask_node(client, &node.daemon_id, "node_status").await)
+        })
         .buffer_unordered(PARALLEL_QUERIES)
         .collect()
         .await;
@@ -90,6 +104,9 @@ pub(crate) async fn show(
             })
             .collect();
         return out.json(&json!({"smap": &*map, "nodes": nodes}));
+    }
+    if scope == Scope::Stats {
+        return out.table(&counters::table(&answers));
     }
     let states = answers.into_iter().map(|(id, answer)| (id, NodeState::decode(answer))).collect();
     let (gateways, targets) = tables::nodes(&map, &states, args.verbose, out.units);
@@ -103,8 +120,8 @@ pub(crate) async fn show(
         out.table(&targets)?;
     }
     if scope == Scope::All && out.footers {
-        let config = cluster_value(client, "cluster_config").await?;
-        let backends = cluster_value(client, "backends").await.unwrap_or(json!([]));
+        let config = api::ask_cluster(client, "cluster_config").await?;
+        let backends = api::ask_cluster(client, "backends").await.unwrap_or(json!([]));
         let lines = tables::summary(
             &map,
             &states,
@@ -138,16 +155,21 @@ fn show_map(map: &Smap, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn node_status(client: &Client, id: &str) -> Result<Value, Failure> {
-    let call = Call::new(Method::GET, "/v1/reverse/daemon")
-        .query("what", "node_status")
-        .header(NODE_ID, id)
-        .header("accept", "application/json");
-    Ok(client.call(call).await?.json()?)
-}
-
-async fn cluster_value(client: &Client, what: &str) -> Result<Value, Failure> {
-    Ok(client.call(Call::new(Method::GET, "/v1/cluster").query("what", what)).await?.json()?)
+async fn show_buckets(client: &Client, out: &mut Output) -> Result<(), Failure> {
+    let call = Call::new(Method::GET, "/v1/daemon").query("what", "bmd");
+    let bmd: Value = client.call(call).await?.json()?;
+    if out.json {
+        return out.json(&bmd);
+    }
+    out.table(&tables::buckets(&bmd))?;
+    if out.footers {
+        let text = |key: &str| {
+            let value = bmd.get(key).unwrap_or(&Value::Null);
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        };
+        out.text(&format!("\nVersion: {}   UUID: {}\n", text("version"), text("uuid")))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,22 +4,31 @@
 //! progress are rendered in one place each. The exit status is 0 only when everything that was asked
 //! for has been done.
 
+mod api;
 mod args;
 mod batch;
 mod buckets;
 mod cluster;
+mod copy;
+mod dispatch;
+mod edit;
 mod failure;
 mod get;
+mod jobs;
 mod list;
 mod names;
+mod nodes;
 mod output;
 mod progress;
+mod promote;
 mod props;
 mod put;
 mod remove;
+mod settings;
 mod show;
 mod sink;
 mod sizes;
+mod storage;
 mod table;
 mod template;
 mod tls;
@@ -31,10 +40,7 @@ use aistore_client::{Client, ClientConfig};
 use clap::{CommandFactory as _, Parser as _};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{
-    BucketCommand, Cli, ClusterCommand, Command, DEFAULT_ENDPOINT, Global, MlCommand,
-    ObjectCommand, ShowCommand,
-};
+use crate::args::{Cli, Command, DEFAULT_ENDPOINT, Global, ObjectCommand};
 use crate::failure::{EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_TERMINATED, Failure};
 use crate::output::{Output, note};
 
@@ -129,7 +135,7 @@ async fn run(cli: Cli, endpoint: &str) -> i32 {
     let mut result = Ok(());
     for attempt in 0..=STARTUP_RETRIES {
         result = match connect(endpoint) {
-            Ok(client) => execute(&cli.command, &client, &mut out).await,
+            Ok(client) => dispatch::execute(&cli.command, &client, &mut out).await,
             Err(err) => Err(err),
         };
         let result_flushed = out.flush();
@@ -189,41 +195,6 @@ fn token() -> Result<Option<String>, Failure> {
 fn parse_token(text: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(text).ok()?;
     value.get("token")?.as_str().map(str::to_owned)
-}
-
-async fn execute(command: &Command, client: &Client, out: &mut Output) -> Result<(), Failure> {
-    match command {
-        Command::Show(ShowCommand::Cluster(args))
-        | Command::Cluster(ClusterCommand::Show(args)) => cluster::show(client, args, out).await,
-        Command::Show(ShowCommand::Bucket(args)) => buckets::props_show(client, args, out).await,
-        Command::Show(ShowCommand::Object(args)) | Command::Object(ObjectCommand::Show(args)) => {
-            show::object(client, args, out).await
-        }
-        Command::Bucket(BucketCommand::Create(args)) | Command::Create(args) => {
-            buckets::create(client, args, out).await
-        }
-        Command::Bucket(BucketCommand::Ls(args)) | Command::Ls(args) => {
-            list::run(client, args, out).await
-        }
-        Command::Bucket(BucketCommand::Rm(args)) | Command::Rmb(args) => {
-            buckets::remove(client, args, out).await
-        }
-        Command::Bucket(BucketCommand::Props(command)) => {
-            buckets::props(client, command, out).await
-        }
-        Command::Object(ObjectCommand::Put(args)) | Command::Put(args) => {
-            put::run(client, args, out).await
-        }
-        Command::Object(ObjectCommand::Get(args)) | Command::Get(args) => {
-            get::run(client, args, out).await
-        }
-        Command::Object(ObjectCommand::Cat { object }) => get::cat(client, object, out).await,
-        Command::Object(ObjectCommand::Rm(args)) | Command::Rmo(args) => {
-            remove::run(client, args, out).await
-        }
-        Command::Ml(MlCommand::GetBatch(args)) => batch::run(client, args, out).await,
-        Command::Version => show::version(out),
-    }
 }
 
 #[cfg(test)]

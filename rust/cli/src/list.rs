@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::names::{Listing, Target, parse_listing};
 use crate::output::Output;
 use crate::sizes::Units;
+use crate::storage::{self, summary::Whose};
 use crate::table::{Align, Table};
 use query::{Prop, Query};
 
@@ -25,7 +26,16 @@ const STATUS_MASK: u16 = 31;
 
 /// Runs the command.
 pub(crate) async fn run(client: &Client, args: &LsArgs, out: &mut Output) -> Result<(), Failure> {
-    match parse_listing(args.target.as_deref())? {
+    let listing = parse_listing(args.target.as_deref())?;
+    if args.summary {
+        let (whose, name) = match &listing {
+            Listing::Buckets(provider) => (Whose::All(*provider), ""),
+            Listing::Objects(target) => (Whose::One(&target.bucket), target.name.as_str()),
+        };
+        let prefix = args.prefix.as_deref().unwrap_or(name);
+        return storage::summary::print(client, whose, prefix, false, out).await;
+    }
+    match listing {
         Listing::Buckets(provider) => list_buckets(client, provider, out).await,
         Listing::Objects(target) => list_objects(client, args, target, out).await,
     }

@@ -148,6 +148,47 @@ impl Part {
     }
 }
 
+/// A wait for something that the cluster does.
+pub(crate) struct Waiting {
+    mode: Mode,
+    bar: ProgressBar,
+    what: String,
+    last_line: Mutex<Instant>,
+}
+
+impl Waiting {
+    /// Starts showing that `what` is waited for. `forced` asks for that also without a terminal.
+    pub(crate) fn start(what: &str, forced: bool) -> Self {
+        let mode = mode(std::io::stderr().is_terminal(), forced);
+        let bar =
+            if mode == Mode::Bar { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if mode == Mode::Bar {
+            bar.set_message(what.to_owned());
+            bar.enable_steady_tick(TICK);
+        }
+        Self { mode, bar, what: what.to_owned(), last_line: Mutex::new(Instant::now()) }
+    }
+
+    /// What has been done so far.
+    pub(crate) fn show(&self, objects: u64, bytes: u64, units: Units) {
+        let line = format!("{}: {objects} objects, {}", self.what, units.size(bytes));
+        if self.mode == Mode::Lines {
+            let Ok(mut printed) = self.last_line.lock() else { return };
+            if printed.elapsed() >= LINE_INTERVAL {
+                *printed = Instant::now();
+                note(&line);
+            }
+        } else {
+            self.bar.set_message(line);
+        }
+    }
+
+    /// Removes the bar.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 fn bar(verb: &str, total_bytes: u64) -> ProgressBar {
     let bar = ProgressBar::new(total_bytes);
     let style = ProgressStyle::with_template(

@@ -5,7 +5,7 @@ mod stdin;
 
 use std::time::Instant;
 
-use aistore_client::Client;
+use aistore_client::{Client, Content, PartOptions};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
@@ -18,6 +18,8 @@ use plan::{Plan, Upload};
 
 /// Name of standard input among the sources.
 const STDIN: &str = "-";
+/// Parts of one file uploaded at the same time, with --chunk-size.
+const PARTS_AT_A_TIME: usize = 8;
 
 /// Runs the command.
 pub(crate) async fn run(client: &Client, args: &PutArgs, out: &mut Output) -> Result<(), Failure> {
@@ -107,7 +109,8 @@ async fn upload(
     let mut done = stream::iter(plan.uploads)
         .map(|upload| {
             let progress = progress.clone();
-            async move { (put_one(client, target, &upload, &progress).await, upload) }
+            let chunk = args.chunk_size;
+            async move { (put_one(client, target, &upload, chunk, &progress).await, upload) }
         })
         .buffer_unordered(usize::from(args.num_workers));
     let (mut stored, mut stored_bytes, mut failed) = (0_u64, 0_u64, Vec::new());
@@ -174,11 +177,29 @@ async fn put_one(
     client: &Client,
     target: &Target,
     upload: &Upload,
+    chunk_size: Option<u64>,
     progress: &Progress,
 ) -> Result<(), Failure> {
     let part = progress.part();
     let report = Box::new(move |so_far: u64| part.set(so_far));
-    client.put_file(&target.bucket, &upload.name, &upload.path, Some(report)).await?;
+    match chunk_size {
+        Some(part_bytes) if upload.size > part_bytes => {
+            let options = PartOptions { part_bytes, parallel: PARTS_AT_A_TIME };
+            let content = Content::File(&upload.path);
+            let put = client.put_multipart(
+                &target.bucket,
+                &upload.name,
+                content,
+                options,
+                &[],
+                Some(report),
+            );
+            put.await?;
+        }
+        _ => {
+            client.put_file(&target.bucket, &upload.name, &upload.path, Some(report)).await?;
+        }
+    }
     progress.item_done();
     Ok(())
 }

@@ -12,11 +12,17 @@ use crate::output::Output;
 use crate::sizes::Units;
 use crate::table::{Align, Table};
 
+/// What `--props all` asks for.
+const ALL_PROPS: &str =
+    "name,size,checksum,atime,version,custom,location,copies,ec,chunked,last-modified,etag";
+
 /// Headers that describe an object, under the names of the properties.
-const SHOWN: [(&str, &str); 12] = [
+const SHOWN: [(&str, &str); 14] = [
     ("atime", headers::ATIME),
     ("checksum", headers::CHECKSUM_VALUE),
     ("checksum-type", headers::CHECKSUM_TYPE),
+    ("chunks", headers::CHUNKS_COUNT),
+    ("chunks-max-size", headers::CHUNKS_MAX_SIZE),
     ("copies", headers::MIRROR_COPIES),
     ("copies-at", headers::MIRROR_PATHS),
     ("custom", headers::CUSTOM_MD),
@@ -35,7 +41,8 @@ pub(crate) async fn object(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let target = parse_object(&args.object)?;
-    let reply = client.head(&target.bucket, &target.name, &args.props).await?;
+    let props = if args.props == "all" { ALL_PROPS } else { args.props.as_str() };
+    let reply = client.head(&target.bucket, &target.name, props).await?;
     let mut rows = vec![("name".to_owned(), target.cname())];
     for (prop, header) in SHOWN {
         let values: Vec<_> = reply

@@ -84,7 +84,59 @@ pub(crate) struct LsArgs {
     /// Print how many there are
     #[arg(long)]
     pub(crate) count_only: bool,
+    /// Objects and bytes of each bucket in place of names
+    #[arg(long, conflicts_with_all = ["count_only", "paged", "props"])]
+    pub(crate) summary: bool,
     /// Print page by page, in constant memory
     #[arg(long)]
     pub(crate) paged: bool,
+}
+
+/// `ais bucket cp`, `ais cp`.
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// Bucket, object, or bucket and template
+    #[arg(value_name = "SRC[/OBJECT|TEMPLATE]")]
+    pub(crate) from: String,
+    /// Bucket, or object
+    #[arg(value_name = "DST[/OBJECT]")]
+    pub(crate) to: String,
+    /// Names, comma-separated
+    #[arg(long, value_name = "NAMES", conflicts_with_all = ["template", "prefix"])]
+    pub(crate) list: Option<String>,
+    /// Range template
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "prefix")]
+    pub(crate) template: Option<String>,
+    /// Only names that start so
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
+    /// Put this in front of the new names
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prepend: Option<String>,
+    /// Count, but copy nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Start also while another job is at work on the bucket
+    #[arg(long, short = 'f')]
+    pub(crate) force: bool,
+    /// Keep going after an object fails
+    #[arg(long)]
+    pub(crate) cont_on_err: bool,
+    /// What to do after the start
+    #[command(flatten)]
+    pub(crate) then: super::ThenArgs,
+}
+
+/// `ais bucket mv`.
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// Bucket
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// Its new name
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// What to do after the start
+    #[command(flatten)]
+    pub(crate) then: super::ThenArgs,
 }

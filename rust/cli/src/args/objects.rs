@@ -12,7 +12,7 @@ pub(crate) struct ShowObjectArgs {
     /// Object
     #[arg(value_name = "BUCKET/OBJECT")]
     pub(crate) object: String,
-    /// Properties, comma-separated
+    /// Properties, comma-separated, or "all"
     #[arg(
         long,
         value_name = "LIST",
@@ -34,6 +34,9 @@ pub(crate) struct PutArgs {
     /// Put the source directory's own name in front of the object names
     #[arg(long)]
     pub(crate) include_src_dir: bool,
+    /// Upload files larger than this in parts of this size
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) chunk_size: Option<u64>,
     /// Files uploaded at the same time
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) num_workers: u16,
@@ -170,4 +173,47 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         _ => return Err(bad()),
     };
     number.checked_mul(1 << shift).ok_or_else(bad)
+}
+
+/// `ais object promote`.
+#[derive(Debug, Args)]
+pub(crate) struct PromoteArgs {
+    /// File or directory on the targets, absolute
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+    /// Bucket, and name or prefix of what becomes of it
+    #[arg(value_name = "BUCKET[/NAME]")]
+    pub(crate) destination: String,
+    /// Descend into directories
+    #[arg(long, short = 'r')]
+    pub(crate) recursive: bool,
+    /// Replace objects that exist
+    #[arg(long)]
+    pub(crate) overwrite_dst: bool,
+    /// Remove the files afterwards
+    #[arg(long)]
+    pub(crate) delete_src: bool,
+    /// The targets see different files under that path
+    #[arg(long)]
+    pub(crate) not_file_share: bool,
+    /// Only this target
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) target_id: Option<String>,
+    /// What to do after the start
+    #[command(flatten)]
+    pub(crate) then: super::ThenArgs,
+}
+
+/// `ais object set-custom`.
+#[derive(Debug, Args)]
+pub(crate) struct SetCustomArgs {
+    /// Object
+    #[arg(value_name = "BUCKET/OBJECT")]
+    pub(crate) object: String,
+    /// KEY=VALUE pairs, or one JSON object of texts
+    #[arg(required = true, value_name = "KEY=VALUE|JSON")]
+    pub(crate) pairs: Vec<String>,
+    /// Remove all other keys
+    #[arg(long)]
+    pub(crate) set_new_custom: bool,
 }
