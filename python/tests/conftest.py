@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Wire
+from support import Ais, Wire
 
 import aistore
 from aistore.sdk import Bucket, Client
@@ -57,3 +59,19 @@ def bucket(client: Client) -> Iterator[Bucket]:
 def wire(cluster: aistore.LocalCluster) -> Wire:
     """Raw HTTP to the shared cluster's gateway."""
     return Wire(cluster.endpoint)
+
+
+@pytest.fixture
+def ais(cluster: aistore.LocalCluster) -> Ais:
+    """Runs `ais` against the shared cluster and checks its exit status."""
+
+    def run(*args: str, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
+        done = subprocess.run(
+            [Path(sys.executable).parent / "ais", *args],
+            input=stdin, capture_output=True, timeout=60, check=False,
+            env={**os.environ, "AIS_ENDPOINT": cluster.endpoint},
+        )  # fmt: skip
+        assert done.returncode == code, (args, done.stdout, done.stderr)
+        return done
+
+    return run

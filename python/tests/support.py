@@ -16,6 +16,8 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# Runs `ais` with these words; `stdin` and the expected exit status `code` by keyword.
+Ais = Callable[..., subprocess.CompletedProcess[bytes]]
 SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"
 
 

@@ -7,30 +7,16 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import Ais
 
 import aistore
 from aistore.sdk import Bucket
 
 AIS = Path(sys.executable).parent / "ais"
-Ais = Callable[..., subprocess.CompletedProcess[bytes]]
-
-
-@pytest.fixture
-def ais(cluster: aistore.LocalCluster) -> Ais:
-    def run(*args: str, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(
-            [AIS, *args], input=stdin, capture_output=True, timeout=60, check=False,
-            env={**os.environ, "AIS_ENDPOINT": cluster.endpoint},
-        )  # fmt: skip
-        assert done.returncode == code, (args, done.stdout, done.stderr)
-        return done
-
-    return run
 
 
 def as_json(done: subprocess.CompletedProcess[bytes]) -> Any:

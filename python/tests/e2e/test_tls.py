@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -158,6 +159,32 @@ def test_what_the_certificate_says_can_be_asked(
     facts = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert "127.0.0.1" in facts["names"] and "CN=node" in facts["subject"]
     assert all(isinstance(value, str) for value in facts.values())
+
+
+def test_certificates_are_shown_and_loaded_on_demand(
+    secure: aistore.LocalCluster, certificate: tuple[Path, Path]
+) -> None:
+    def ais(*words: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [Path(sys.executable).parent / "ais", *words], capture_output=True, check=False,
+            timeout=60, text=True,
+            env={**os.environ, "AIS_ENDPOINT": secure.endpoint, "AIS_CLIENT_CA": str(certificate[0])},
+        )  # fmt: skip
+        assert done.returncode == code, (words, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    target = next(iter(secure.client().cluster().get_info().tmap))
+    assert "CN=node" in ais("tls", "show")
+    assert "CN=node" in ais("tls", "show", f"t[{target}]")
+    assert "all nodes" in ais("tls", "load-certificate")
+    assert target in ais("tls", "load-certificate", target)
+    kept = certificate[1].read_bytes()
+    certificate[1].write_bytes(b"no key")
+    try:
+        assert "keeps its certificate" in ais("tls", "load-certificate", target, code=1)
+    finally:
+        certificate[1].write_bytes(kept)
+    assert "CN=node" in ais("tls", "show", target)
 
 
 def test_a_renewed_certificate_is_taken_over_without_a_restart(tmp_path: Path) -> None:
