@@ -51,6 +51,5 @@ def _client_cert(given: str | tuple[str, str] | None) -> tuple[str, str] | None:
     if given:
         # One file with both.
         return os.fspath(given), os.fspath(given)
-    from_env = os.environ.get("AIS_CRT"), os.environ.get("AIS_CRT_KEY")
-    cert, key = from_env
-    return (cert, key) if cert and key else None
+    named = os.environ.get("AIS_CRT"), os.environ.get("AIS_CRT_KEY")
+    return (named[0], named[1]) if named[0] and named[1] else None

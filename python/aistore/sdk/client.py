@@ -70,7 +70,9 @@ class Client:
     ) -> None:
         scheme, separator, rest = endpoint.partition("://")
         if scheme not in {"http", "https"} or not separator or not rest:
-            raise ValueError(f"endpoint {endpoint!r}: expected http://host:port (or https) of a gateway")
+            raise ValueError(
+                f"endpoint {endpoint!r}: expected http://host:port (or https) of a gateway"
+            )
         self.retry_config = retry_config or RetryConfig.default()
         self._request_client = RequestClient(
             endpoint,
