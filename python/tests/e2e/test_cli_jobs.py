@@ -157,6 +157,19 @@ def test_cluster_views_logs_and_certificates(
     assert b"http" in ais("tls", "load-certificate", code=1).stderr
 
 
+def test_files_on_the_targets_become_objects(
+    ais: Ais, bucket: Bucket, cluster: aistore.LocalCluster
+) -> None:
+    folder = Path(cluster.promote_root) / bucket.name
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / name).write_text(name)
+    url = f"ais://{bucket.name}"
+    ais("object", "promote", str(folder), f"{url}/from/", "--timeout", "50s")
+    assert ais("object", "cat", f"{url}/from/a").stdout == b"a"
+    assert b"absolute" in ais("object", "promote", "folder", url, code=1).stderr
+
+
 def test_large_files_go_up_in_parts(ais: Ais, bucket: Bucket, tmp_path: Path) -> None:
     content = os.urandom(2_500_000)
     (tmp_path / "f").write_bytes(content)
