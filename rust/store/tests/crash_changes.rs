@@ -115,8 +115,11 @@ impl Operation {
     /// The name that the object has then.
     fn result(&self) -> Option<&str> {
         match self {
-            Self::Put(name, _) | Self::Upload(name, _) | Self::Append(name, _) => Some(name),
-            Self::Patch(name, _) | Self::Rename(_, name) => Some(name),
+            Self::Put(name, _)
+            | Self::Upload(name, _)
+            | Self::Append(name, _)
+            | Self::Patch(name, _)
+            | Self::Rename(_, name) => Some(name),
             Self::Delete(_) => None,
         }
     }
