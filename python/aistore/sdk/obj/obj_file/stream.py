@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BROKEN = (AISConnectionError, AISTimeoutError, ObjectFileReaderUnexpectedEOF)
 # Answers to a request for a version that is no more: 416 if the new one is shorter.
+_STARTING = frozenset({502, 503, 504})
 _CHANGED = frozenset({404, 412, 416})
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
@@ -102,6 +103,9 @@ class ResumableStream:
         except AISError as error:
             if self._etag and error.status_code in _CHANGED:
                 raise self._changed() from error
+            if self._resumes and error.status_code in _STARTING:
+                # The node is back and not ready yet: as if it were still away.
+                raise ConnectionError(str(error)) from error
             raise
 
     def _changed(self) -> ObjectFileReaderStreamError:
