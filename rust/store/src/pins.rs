@@ -52,6 +52,12 @@ impl Pins {
         std::mem::take(&mut self.lock().released)
     }
 
+    /// Whether a discarded blob is still read or waits to be removed.
+    pub(crate) fn any_left(&self) -> bool {
+        let state = self.lock();
+        !state.released.is_empty() || state.pinned.values().any(|pin| pin.discarded)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,9 +100,11 @@ mod tests {
         let (first, second) = (pins.pin(vec![place(1), place(2)]), pins.pin(vec![place(1)]));
         assert!(pins.may_remove(place(3)) && !pins.may_remove(place(1)));
         drop(first);
-        assert!(pins.released().is_empty() && pins.may_remove(place(2)));
+        assert!(pins.released().is_empty() && pins.may_remove(place(2)) && pins.any_left());
         drop(second);
+        assert!(pins.any_left());
         assert_eq!(pins.released(), [place(1)]);
+        assert!(!pins.any_left());
         assert!(pins.released().is_empty() && pins.may_remove(place(1)));
     }
 }

@@ -198,6 +198,11 @@ impl Shared {
         if self.pins.may_remove(place) {
             self.remove(place);
         }
+        self.remove_released();
+    }
+
+    /// Removes discarded blobs whose last reader is gone.
+    pub(crate) fn remove_released(&self) {
         for place in self.pins.released() {
             self.remove(place);
         }

@@ -328,6 +328,14 @@ impl Store {
         set.members().iter().map(|mountpath| usage::usage(mountpath.path())).collect()
     }
 
+    /// Removes the discarded parts of objects whose last reader is gone. Changes do so in passing; call this
+    /// now and then for a store that is only read.
+    pub fn tidy(&self) -> Result<(), StoreError> {
+        let _open = self.shared.enter()?;
+        self.shared.remove_released();
+        Ok(())
+    }
+
     /// Refuses further changes, waits for those under way, and records that the store ended in order, so
     /// that the next start has nothing to sweep. Reads still work. Idempotent.
     pub fn close(&self) -> Result<(), StoreError> {
@@ -344,6 +352,13 @@ impl Store {
         let mut closed = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *closed, true) {
             return Ok(());
+        }
+        self.shared.remove_released();
+        if self.shared.pins.any_left() {
+            // Readers outlive the store: what they still hold is swept at the next start.
+            for mountpath in self.shared.set().members() {
+                mountpath.unswept.store(true, Ordering::Relaxed);
+            }
         }
         let results: Vec<_> = self.shared.set().members().iter().map(|one| one.close()).collect();
         results.into_iter().collect()

@@ -228,3 +228,50 @@ fn twenty_gibibytes_from_parts() {
     assert_eq!(reader.read_at(&mut buf, size - PART - 1).unwrap(), 3);
     assert_eq!((buf, reader.read_at(&mut [1; 9], size - 2).unwrap()), (vec![0; 3], 2));
 }
+
+/// Files under `ais/blobs` of a mountpath.
+fn blob_files(mountpath: &std::path::Path) -> usize {
+    let folders = std::fs::read_dir(mountpath.join("ais/blobs")).unwrap();
+    folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
+}
+
+#[test]
+fn parts_of_a_deleted_object_go_when_their_last_reader_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let open =
+        || Store::open(aistore_store::StoreConfig::new(vec![dir.path().to_owned()])).unwrap();
+    let deleted_while_read = |store: &Store| {
+        let (name, place) = ("o", uname(BID, "o"));
+        let id = start(store, name);
+        for number in 1..=2 {
+            send(store, name, id, number, b"payload").unwrap();
+        }
+        store.complete_upload((BID, &place, name), id, &[1, 2], &options()).unwrap();
+        let reader = store.open_object(BID, &place, name).unwrap().unwrap();
+        assert!(store.delete(BID, &place, name).unwrap());
+        assert_eq!(blob_files(dir.path()), 2, "the reader keeps the payload");
+        reader
+    };
+    let store = open();
+    drop(deleted_while_read(&store));
+    store.tidy().unwrap();
+    assert_eq!(blob_files(dir.path()), 0);
+    // A store that is closed before: at the end, or at the next start.
+    drop(deleted_while_read(&store));
+    store.close().unwrap();
+    assert_eq!(blob_files(dir.path()), 0);
+    drop(store);
+    let store = open();
+    let reader = deleted_while_read(&store);
+    store.close().unwrap();
+    drop((store, reader));
+    let store = open();
+    for _ in 0..500 {
+        if blob_files(dir.path()) == 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    drop(store);
+    panic!("{} blobs left after the next start", blob_files(dir.path()));
+}

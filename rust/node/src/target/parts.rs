@@ -207,7 +207,11 @@ pub(super) async fn expire(objects: Arc<Objects>) {
         ticks.tick().await;
         let store = Arc::clone(&objects.store);
         let before = now_ns().saturating_sub(IDLE_NS);
-        match tokio::task::spawn_blocking(move || store.expire_uploads(before)).await {
+        let work = move || {
+            store.tidy()?;
+            store.expire_uploads(before)
+        };
+        match tokio::task::spawn_blocking(work).await {
             Ok(Ok(0)) => {}
             Ok(Ok(uploads)) => tracing::info!(uploads, "abandoned uploads removed"),
             Ok(Err(error)) => tracing::warn!(%error, "cannot remove abandoned uploads"),
