@@ -24,6 +24,7 @@ use crate::payload::{Opened, Payload};
 use crate::reader::ObjectReader;
 use crate::set::MountpathSet;
 use crate::shared::Shared;
+use crate::survey::Survey;
 use crate::sweep;
 use crate::usage::{self, MountpathUsage};
 use crate::writer::ObjectWriter;
@@ -215,29 +216,21 @@ impl Store {
         let _open = shared.enter()?;
         let _name = shared.lock_name(bid, name);
         let key = codec::key(bid, name);
-        let mut found = false;
-        // More than one round only where a change of mountpaths left an older copy elsewhere.
-        while let Some((mountpath, meta)) = shared.locate(uname, &key)? {
-            if !found && condition.is_some_and(|condition| !condition.holds(&meta)) {
-                return Err(StoreError::Precondition { name: name.to_owned(), present: true });
-            }
-            if let Some(mut all) = shared.survey_for(&key, Some(&meta))? {
-                // Copies first: what is left after a crash is the object, whole.
-                all.0.sort_by_key(|one| (one.role == Role::Object, one.meta.blob));
-                for one in all.0 {
-                    one.mountpath.check_writable()?;
-                    one.mountpath.commit(Change::Remove { key: key.clone() })?;
-                    shared.discard_version(&one.mountpath, &one.meta);
-                }
-                found = true;
-                continue;
-            }
-            mountpath.check_writable()?;
-            mountpath.commit(Change::Remove { key: key.clone() })?;
-            shared.discard_version(&mountpath, &meta);
-            found = true;
+        let Some((_, meta)) = shared.locate(uname, &key)? else { return Ok(false) };
+        if condition.is_some_and(|condition| !condition.holds(&meta)) {
+            return Err(StoreError::Precondition { name: name.to_owned(), present: true });
         }
-        Ok(found)
+        // On all mountpaths, whatever the object knows of copies: an entry that a crash left behind would
+        // bring the object back once a mountpath goes or comes.
+        let mut all = Survey::of(&shared.set(), &key, false)?;
+        // Copies first: what is left after a crash is the object, whole.
+        all.0.sort_by_key(|one| (one.role == Role::Object, one.meta.blob));
+        for one in all.0 {
+            one.mountpath.check_writable()?;
+            one.mountpath.commit(Change::Remove { key: key.clone() })?;
+            shared.discard_version(&one.mountpath, &one.meta);
+        }
+        Ok(true)
     }
 
     /// Lists part of a bucket in byte-wise order of the names, over all mountpaths.
