@@ -1,6 +1,7 @@
 //! The replicated state and its wire projections.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aistore_core::bucket::Bucket;
@@ -29,6 +30,9 @@ pub struct ClusterState {
     /// Jobs that run, and those that ended lately. Absent in states of before there were jobs.
     #[serde(default)]
     pub jobs: Jobs,
+    /// Renames of buckets that were given up: new bucket's id to old one's. The same rename goes on with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub half_renamed: BTreeMap<u64, u64>,
 }
 
 impl ClusterState {

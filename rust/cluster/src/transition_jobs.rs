@@ -1,5 +1,7 @@
 //! Commands about jobs: start, outcomes, abort.
 
+use std::collections::BTreeSet;
+
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::job::{ABORTED_BY_PEER, JobOutcome, JobRecord, is_valid_id};
@@ -129,7 +131,8 @@ fn prepare_buckets(
                 "cannot rename bucket \"{from}\" onto itself: give it another name"
             )));
         }
-        if moves && next.bmd.contains(&to) {
+        let goes_on = next.bmd.get(&to).and_then(|to| next.half_renamed.get(&to.bid));
+        if moves && next.bmd.contains(&to) && goes_on != Some(&source.bid) {
             return Err(ApiError::new(
                 400,
                 "ErrBucketAlreadyExists",
@@ -212,6 +215,12 @@ pub(crate) fn abort(next: &mut ClusterState, id: &str, reason: &str, now_ns: u64
     true
 }
 
+/// Forgets unfinished renames of buckets that are not there any more.
+fn forget_gone(next: &mut ClusterState) {
+    let bids: BTreeSet<u64> = next.bmd.iter().map(|(_, props)| props.bid).collect();
+    next.half_renamed.retain(|to, from| bids.contains(to) && bids.contains(from));
+}
+
 /// What the end of a job does to its buckets.
 fn end(next: &mut ClusterState, id: &str) {
     let Some(job) = next.jobs.get(id).cloned().filter(|job| job.is_over()) else { return };
@@ -225,6 +234,7 @@ fn end(next: &mut ClusterState, id: &str) {
         ("move-bck", false) if is_own(next, from, source_bid) => {
             next.bmd.remove(from);
             next.bmd.version += 1;
+            next.half_renamed.retain(|_, source| *source != source_bid);
         }
         // Both buckets stay, each with what it has: nothing is lost, and both can be changed again.
         ("move-bck", true) if is_own(next, from, source_bid) => {
@@ -232,6 +242,14 @@ fn end(next: &mut ClusterState, id: &str) {
                 next.bmd.put(from.clone(), BucketProps { access, ..props });
                 next.bmd.version += 1;
             }
+            if let Some(to_bid) = job.bids.get(1).filter(|bid| is_own(next, to, **bid)) {
+                next.half_renamed.insert(*to_bid, source_bid);
+                let hint = format!(
+                    "\"{from}\" and \"{to}\" have a part of the objects each: rename \"{from}\" to \"{to}\" again to go on"
+                );
+                next.jobs.change(id, |job| job.hint = hint);
+            }
+            forget_gone(next);
         }
         ("copy-bck" | "etl-bck", true) if is_own(next, to, job.created_bid) => {
             next.bmd.remove(to);

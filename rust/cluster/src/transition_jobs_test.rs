@@ -161,6 +161,24 @@ fn a_rename_shows_both_buckets_until_its_end() {
 }
 
 #[test]
+fn a_rename_that_was_given_up_goes_on() {
+    let mut log = Log::new();
+    log.start(&between("move-bck", "movejob01", "src", "dst")).unwrap();
+    assert!(log.abort("movejob01"));
+    let err = log.state.jobs.get("movejob01").unwrap().status().err;
+    assert!(err.starts_with(ABORTED_BY_USER) && err.contains("again"), "{err}");
+    // Another bucket is not renamed into the half of this one.
+    log.go(&Command::CreateBucket { bucket: Bucket::ais("b"), patch: None, created_ns: 1 });
+    let err = log.start(&between("move-bck", "movejob02", "b", "dst")).unwrap_err();
+    assert_eq!(err.tcode, "ErrBucketAlreadyExists");
+    log.start(&between("move-bck", "movejob03", "src", "dst")).unwrap();
+    assert_eq!(log.state.jobs.get("movejob03").unwrap().created_bid, 0);
+    log.finish("movejob03", "t1", done(20));
+    log.finish("movejob03", "t2", done(21));
+    assert!(!log.has("src") && log.has("dst") && log.state.half_renamed.is_empty());
+}
+
+#[test]
 fn bad_renames_are_refused_with_the_protocols_status() {
     let mut log = Log::new();
     log.go(&Command::CreateBucket { bucket: Bucket::ais("old"), patch: None, created_ns: 1 });

@@ -82,8 +82,8 @@ impl Log {
 #[test]
 fn the_bootstrap_gives_identity_once() {
     let mut log = Log::new();
-    let ClusterState { version, smap, bmd, config, jobs } = &log.state;
-    assert_eq!(jobs.iter().count(), 0);
+    let ClusterState { version, smap, bmd, config, jobs, half_renamed } = &log.state;
+    assert_eq!(jobs.iter().count() + half_renamed.len(), 0);
     assert_eq!(*version, 1);
     assert_eq!((&*smap.uuid, &*bmd.uuid, &*config.uuid), ("cluster", "cluster", "cluster"));
     assert_eq!(smap.creation_time, "2025-01-01 00:00:00");

@@ -16,6 +16,17 @@ use crate::store::Store;
 use crate::survey::Survey;
 use crate::writer::{check_custom, publish_manifest};
 
+/// What becomes of an object that is to move to another bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// It moves, in place of the one that has its name there.
+    Move,
+    /// It goes, and the one that has its name there stays.
+    Drop,
+    /// Both stay.
+    Leave,
+}
+
 impl Store {
     /// Changes the custom metadata of an object; `None` when there is none of that name. All else stays,
     /// the version included. The change is atomic, and survives the end of the process on return.
@@ -34,6 +45,7 @@ impl Store {
         let shared = &self.shared;
         let _open = shared.enter()?;
         let _name = shared.lock_name(bid, name);
+        shared.check_unsealed(bid, name)?;
         let key = codec::key(bid, name);
         let Some(old) = shared.locate(uname, &key)? else { return Ok(None) };
         let mut custom = old.1.custom.clone();
@@ -67,6 +79,7 @@ impl Store {
         let shared = &self.shared;
         let _open = shared.enter()?;
         let _names = shared.lock_names(bid, from.1, name);
+        shared.check_unsealed(bid, from.1)?;
         let (old_key, key) = (codec::key(bid, from.1), codec::key(bid, name));
         let Some(old) = shared.locate(from.0, &old_key)? else { return Ok(None) };
         let overwritten = shared.locate(uname, &key)?;
@@ -77,28 +90,40 @@ impl Store {
 }
 
 impl Store {
-    /// Moves an object to another bucket, where there must be none of its new name; `None` when there is no
-    /// object of the old one. A name is the bucket's id, the name in the cluster, the name in the bucket.
-    /// Payload stays where it is. Atomic as [`Store::rename`].
+    /// Moves an object to another bucket; `None` when there is no object of the old name. A name is the
+    /// bucket's id, the name in the cluster, the name in the bucket. Payload stays where it is. Atomic as
+    /// [`Store::rename`], and allowed in a sealed bucket.
+    ///
+    /// `choose` is asked, under the locks of both names, what to do about the object and the one that has
+    /// the new name already, if any.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Precondition`] when the new name is taken.
+    /// [`StoreError::Cancelled`] when that is the choice.
     pub fn move_to_bucket(
         &self,
         from: (u64, &str, &str),
         to: (u64, &str, &str),
+        choose: impl FnOnce(&ObjectMeta, Option<&ObjectMeta>) -> Choice,
     ) -> Result<Option<ObjectMeta>, StoreError> {
         let shared = &self.shared;
         let _open = shared.enter()?;
         let _names = shared.lock_pair((from.0, from.2), (to.0, to.2));
         let (old_key, key) = (codec::key(from.0, from.2), codec::key(to.0, to.2));
         let Some(old) = shared.locate(from.1, &old_key)? else { return Ok(None) };
-        if shared.locate(to.1, &key)?.is_some() {
-            return Err(StoreError::Precondition { name: to.2.to_owned(), present: true });
+        let present = shared.locate(to.1, &key)?;
+        match choose(&old.1, present.as_ref().map(|(_, meta)| meta)) {
+            Choice::Move => {
+                let wanted = old.1.clone();
+                shared.redescribe(&old, &old_key, wanted, to, present.as_ref()).map(Some)
+            }
+            Choice::Drop => {
+                let meta = old.1.clone();
+                self.delete_locked(from.1, &old_key, from.2, None)?;
+                Ok(Some(meta))
+            }
+            Choice::Leave => Err(StoreError::Cancelled),
         }
-        let wanted = old.1.clone();
-        shared.redescribe(&old, &old_key, wanted, to, None).map(Some)
     }
 }
 

@@ -49,6 +49,9 @@ pub enum StoreError {
     /// No such mountpath is attached, nor disabled.
     #[error("mountpath {} is not known here", path.display())]
     UnknownMountpath { path: PathBuf },
+    /// The bucket is sealed: its objects are being moved to another bucket.
+    #[error("object \"{name}\" is being moved to another bucket: nothing was changed")]
+    Sealed { name: String },
     /// The caller ended the work early.
     #[error("the work was cancelled")]
     Cancelled,

@@ -76,6 +76,7 @@ mod usage;
 mod writer;
 
 pub use appends::{AppendId, AppendState, AppendWriter};
+pub use change::Choice;
 pub use config::{Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
 pub use error::StoreError;
 pub use heal::Verified;

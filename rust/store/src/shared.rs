@@ -1,6 +1,6 @@
 //! What a store and its writers share: the mountpaths, and who may change what when.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     /// Swapped only by who holds `gate` alone, so that a change which holds it shared works on one set.
     pub(crate) set: ArcSwap<MountpathSet>,
     names: Vec<Mutex<()>>,
+    /// Buckets whose objects callers may not change; looked at under the lock of a name.
+    sealed: ArcSwap<BTreeSet<u64>>,
     /// Whether the store is closed. Changes hold it shared; closing, destroying and swapping the set of
     /// mountpaths hold it alone.
     pub(crate) gate: RwLock<bool>,
@@ -54,6 +56,7 @@ impl Shared {
         Self {
             set: ArcSwap::from_pointee(set),
             names,
+            sealed: ArcSwap::default(),
             gate: RwLock::new(false),
             uploads: Uploads::default(),
             appends: Appends::default(),
@@ -72,6 +75,23 @@ impl Shared {
     pub(crate) fn enter(&self) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
         let closed = self.gate.read().unwrap_or_else(PoisonError::into_inner);
         if *closed { Err(StoreError::Closed) } else { Ok(closed) }
+    }
+
+    /// Refuses changes in these buckets from now on, and in no others. On return every change that was
+    /// let in before is over.
+    pub(crate) fn seal(&self, buckets: BTreeSet<u64>) {
+        self.sealed.store(Arc::new(buckets));
+        for slot in 0..self.names.len() {
+            drop(self.lock_slot(slot));
+        }
+    }
+
+    /// Refuses a change of a name whose lock is held, in a sealed bucket.
+    pub(crate) fn check_unsealed(&self, bid: u64, name: &str) -> Result<(), StoreError> {
+        if self.sealed.load().contains(&bid) {
+            return Err(StoreError::Sealed { name: name.to_owned() });
+        }
+        Ok(())
     }
 
     /// Serialises changes of one name.

@@ -215,19 +215,57 @@ impl Store {
         let shared = &self.shared;
         let _open = shared.enter()?;
         let _name = shared.lock_name(bid, name);
-        let key = codec::key(bid, name);
-        let Some((_, meta)) = shared.locate(uname, &key)? else { return Ok(false) };
+        shared.check_unsealed(bid, name)?;
+        self.delete_locked(uname, &codec::key(bid, name), name, condition)
+    }
+
+    /// As [`delete_if`](Self::delete_if), of an object in a sealed bucket that was brought to another.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn take_away(
+        &self,
+        bid: u64,
+        uname: &str,
+        name: &str,
+        condition: &Condition,
+    ) -> Result<bool, StoreError> {
+        let shared = &self.shared;
+        let _open = shared.enter()?;
+        let _name = shared.lock_name(bid, name);
+        self.delete_locked(uname, &codec::key(bid, name), name, Some(condition))
+    }
+
+    /// Refuses changes of objects in these buckets, and in no others. On return every change that was let in
+    /// before is over, so that who walks a sealed bucket sees all that was acknowledged in it. Moving away
+    /// ([`move_to_bucket`](Self::move_to_bucket), [`take_away`](Self::take_away)) stays possible, as does
+    /// all that leaves objects as they are for callers. Blocks while changes end.
+    pub fn seal(&self, buckets: std::collections::BTreeSet<u64>) {
+        self.shared.seal(buckets);
+    }
+
+    /// Deletes an object whose name is locked.
+    pub(crate) fn delete_locked(
+        &self,
+        uname: &str,
+        key: &[u8],
+        name: &str,
+        condition: Option<&Condition>,
+    ) -> Result<bool, StoreError> {
+        let shared = &self.shared;
+        let Some((_, meta)) = shared.locate(uname, key)? else { return Ok(false) };
         if condition.is_some_and(|condition| !condition.holds(&meta)) {
             return Err(StoreError::Precondition { name: name.to_owned(), present: true });
         }
         // On all mountpaths, whatever the object knows of copies: an entry that a crash left behind would
         // bring the object back once a mountpath goes or comes.
-        let mut all = Survey::of(&shared.set(), &key, false)?;
+        let mut all = Survey::of(&shared.set(), key, false)?;
         // Copies first: what is left after a crash is the object, whole.
         all.0.sort_by_key(|one| (one.role == Role::Object, one.meta.blob));
         for one in all.0 {
             one.mountpath.check_writable()?;
-            one.mountpath.commit(Change::Remove { key: key.clone() })?;
+            one.mountpath.commit(Change::Remove { key: key.to_vec() })?;
             shared.discard_version(&one.mountpath, &one.meta);
         }
         Ok(true)

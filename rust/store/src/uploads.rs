@@ -150,6 +150,7 @@ impl Store {
         shared.check_attached(name, &parts)?;
 
         let _name = shared.lock_name(bid, name);
+        shared.check_unsealed(bid, name)?;
         let key = codec::key(bid, name);
         let home = Arc::clone(shared.set().own(uname));
         let old = shared.locate(uname, &key)?;

@@ -209,6 +209,7 @@ impl ObjectWriter {
         let store = Arc::clone(&self.store);
         let _open = self.enter_at_home(&store)?;
         let _name = store.lock_name(self.bid, &self.name);
+        store.check_unsealed(self.bid, &self.name)?;
         self.home.check_writable()?;
         let key = codec::key(self.bid, &self.name);
         let old = store.locate(&self.uname, &key)?;

@@ -65,6 +65,9 @@ pub struct JobRecord {
     pub targets: BTreeMap<String, Option<JobOutcome>>,
     /// Why the whole job was aborted; empty when it was not.
     pub abort: String,
+    /// What can be done about the abort; part of the error text.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hint: String,
     /// Unix time in nanoseconds; 0 while it runs.
     pub ended_ns: u64,
 }
@@ -136,7 +139,8 @@ impl JobRecord {
             .chain(outcomes().map(|outcome| outcome.err.as_str()).filter(|text| !text.is_empty()));
         let Some(first) = texts.next() else { return String::new() };
         let soft: u64 = outcomes().map(|outcome| outcome.errors).sum();
-        joined_errors(first, soft + u64::from(!self.abort.is_empty()))
+        let errors = joined_errors(first, soft + u64::from(!self.abort.is_empty()));
+        if self.hint.is_empty() { errors } else { format!("{errors}; {}", self.hint) }
     }
 
     /// The answer of `what=status`.

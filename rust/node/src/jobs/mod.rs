@@ -14,11 +14,12 @@ mod job;
 mod kinds;
 mod receive;
 mod report;
+mod stripes;
 mod summary;
 mod transfer;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aistore_cluster::ClusterState;
@@ -31,11 +32,16 @@ pub(crate) use report::Report;
 pub(crate) use summary::{Partial, SummaryAsk};
 
 use crate::target::Target;
+use stripes::Stripes;
 
 /// Shares of jobs that run on this target, or have ended without the cluster knowing yet.
 #[derive(Default)]
 pub(crate) struct Registry {
     shares: Mutex<BTreeMap<String, Arc<Job>>>,
+    /// Names that are moved away from here.
+    moving: Stripes,
+    /// Names that other targets send.
+    taking: Stripes,
 }
 
 impl Registry {
@@ -94,15 +100,40 @@ fn gone_bucket(state: &ClusterState, record: &JobRecord) -> Option<String> {
 /// may be over.
 pub(crate) async fn follow(target: Arc<Target>) {
     let mut state = target.ctx.state.clone();
+    let mut sealed = BTreeSet::new();
     loop {
         let current = Arc::clone(&state.borrow_and_update());
+        let renamed = renamed(&current);
+        // Nothing more is acknowledged in a renamed bucket from before its share starts until after its
+        // share was told to stop.
+        if !renamed.is_subset(&sealed) {
+            sealed.extend(&renamed);
+            seal(&target, sealed.clone()).await;
+        }
         for job in target.jobs.follow(&current, &target.ctx.snode.daemon_id) {
             let target = Arc::clone(&target);
             target.ctx.tasks.clone().spawn_until_stop(run(target, job));
         }
+        if sealed != renamed {
+            sealed.clone_from(&renamed);
+            seal(&target, renamed).await;
+        }
         if state.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Buckets, by id, that are being renamed.
+fn renamed(state: &ClusterState) -> BTreeSet<u64> {
+    let renames = state.jobs.running().filter(|job| job.kind == "move-bck");
+    renames.filter_map(|job| job.bids.first().copied()).collect()
+}
+
+async fn seal(target: &Arc<Target>, buckets: BTreeSet<u64>) {
+    let store = Arc::clone(target.store());
+    if let Err(err) = tokio::task::spawn_blocking(move || store.seal(buckets)).await {
+        tracing::error!(error = %err, "cannot seal the buckets that are being renamed");
     }
 }
 

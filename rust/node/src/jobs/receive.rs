@@ -1,6 +1,7 @@
 //! Taking objects that a job on another target sends, and giving those that a reader cannot wait for.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aistore_core::bucket::{Bucket, validate_object_name};
 use aistore_core::error::ApiError;
@@ -10,17 +11,18 @@ use aistore_core::text::encode_query;
 use http::{Method, StatusCode};
 
 use super::kinds::move_bck;
-use super::transfer::{Present, is_same, options};
 use crate::http::drain::discard;
 use crate::http::{Reply, Req, reply};
 use crate::target::Target;
-use crate::target::failure::store_failure;
+use crate::target::deliver::{Delivery, MTIME_NS, Operation, Present};
 use crate::target::objects::ObjectRef;
-use crate::target::upload::receive;
-use crate::tasks::lost_task;
+use crate::target::put::given;
 
 /// Longest wait for an object that a reader wants and that has not been moved yet.
-const PULL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const PULL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for a share that the state has and that has not started, and how often it is looked for.
+const SHARE_TIMEOUT: Duration = Duration::from_secs(10);
+const SHARE_PAUSE: Duration = Duration::from_millis(10);
 
 impl Target {
     /// Answers `PUT /v1/jobs/object/NAME`: stores an object for a job that runs.
@@ -59,31 +61,14 @@ impl Target {
                 format!("{} does not belong to {}", object.cname(), self.ctx.display()),
             ));
         }
-        let present = if req.query.flag("keep") { Present::Keep } else { Present::Replace };
-        let options = options(&state, &object, &req.headers, present)?;
-        let (target, wanted) = (Arc::clone(self), object.clone());
-        let old = tokio::task::spawn_blocking(move || {
-            let found = target.objects.store.head(wanted.bid, &wanted.uname, &wanted.name);
-            found.map_err(|err| store_failure(&err, &wanted.cname()))
-        });
-        let old = old.await.map_err(|err| lost_task(&err))??;
-        if old.is_some_and(|old| present == Present::Keep || is_same(&old, &options)) {
-            return Ok(false);
+        let delivery = delivery(req, object, &record)?;
+        // An earlier try whose sender is gone ends first: it must not store the object once more later.
+        let _alone = self.jobs.taking.lock(name).await;
+        let stored = self.store_delivery(&state, delivery, &mut req.body).await?;
+        if let (Some(meta), Some(job)) = (&stored, self.jobs.get(&record.id)) {
+            job.add_in(1, meta.size);
         }
-        let length = options.size_hint;
-        let objects = Arc::clone(&self.objects);
-        let stored = receive(objects, object.clone(), options, &mut req.body, length).await;
-        match stored {
-            Ok(meta) => {
-                if let Some(job) = self.jobs.get(&record.id) {
-                    job.add_in(1, meta.size);
-                }
-                self.confirm(&object).await?;
-            }
-            Err(err) if present == Present::Keep && err.status == 412 => {}
-            Err(err) => return Err(err),
-        }
-        Ok(true)
+        Ok(stored.is_some())
     }
 
     /// Answers `POST /v1/jobs/pull/NAME`: moves an object of a bucket that is being renamed now.
@@ -92,45 +77,89 @@ impl Target {
             return Ok(reply::method_not_allowed("POST"));
         }
         self.state_for(req).await;
-        let id = req.query.text("job");
-        let Some(job) = self.jobs.get(id).filter(|job| job.record.kind == "move-bck") else {
-            return Err(ApiError::not_found(format!("job \"{id}\" does not run here")));
-        };
-        let moved = move_bck::move_one(self, &job, name).await?;
-        Ok(reply::json(&moved))
+        Ok(reply::json(&self.pull_here(req.query.text("job"), name).await?))
     }
 
-    /// After a miss: brings an object of a bucket that is being renamed now, if its old name has it.
-    /// Whether it is worth to look again.
+    /// Moves one object out of this target's share of a rename; whether there was one.
+    async fn pull_here(self: &Arc<Self>, id: &str, name: &str) -> Result<bool, ApiError> {
+        let began = Instant::now();
+        let wanted = || {
+            let state = self.ctx.state();
+            state
+                .jobs
+                .get(id)
+                .is_some_and(|job| job.kind == "move-bck" && job.wants(&self.ctx.snode.daemon_id))
+        };
+        while wanted() {
+            if let Some(job) = self.jobs.get(id) {
+                let moved = move_bck::move_one(self, &job, name).await;
+                // A share that ended well meanwhile has moved this one too.
+                return if job.has_ended() { Ok(false) } else { moved };
+            }
+            // The share starts right after the state is known.
+            if began.elapsed() > SHARE_TIMEOUT {
+                return Err(ApiError::unavailable(format!(
+                    "job \"{id}\" does not run yet on {}",
+                    self.ctx.display()
+                )));
+            }
+            tokio::time::sleep(SHARE_PAUSE).await;
+        }
+        Ok(false)
+    }
+
+    /// If the object's bucket is the new name of one that is being renamed: brings the object, should it
+    /// still be under the old name. When this returns well, the old name has no such object and will never
+    /// have one. Answers whether the bucket is such a one, so that it is worth to look again.
+    ///
+    /// # Errors
+    ///
+    /// 503 when the target that had the object cannot be asked.
     pub(crate) async fn pull_renamed(
         self: &Arc<Self>,
-        req: &Req,
-        bucket: &str,
-        name: &str,
-    ) -> bool {
-        let (Ok(bucket), state) = (req.bucket(bucket), self.ctx.state()) else { return false };
+        object: &ObjectRef,
+    ) -> Result<bool, ApiError> {
+        let (state, name) = (self.ctx.state(), &object.name);
         let mut running = state.jobs.running().filter(|job| job.kind == "move-bck");
-        let record = running.find(|job| job.dst_bck.as_ref() == Some(&bucket));
+        let record = running.find(|job| job.bids.get(1) == Some(&object.bid));
         let Some((record, source)) = record.and_then(|job| Some((job, job.src_bck.as_ref()?)))
         else {
-            return false;
+            return Ok(false);
         };
-        let Some(holder) = owner(&state.smap, &source.object_uname(name)) else { return false };
-        let pulled = if holder.daemon_id == self.ctx.snode.daemon_id {
-            let Some(job) = self.jobs.get(&record.id) else { return true };
-            move_bck::move_one(self, &job, name).await
+        let Some(holder) = owner(&state.smap, &source.object_uname(name)) else { return Ok(false) };
+        if !record.wants(&holder.daemon_id) {
+            return Ok(true);
+        }
+        let pulled: Result<bool, ApiError> = if holder.daemon_id == self.ctx.snode.daemon_id {
+            self.pull_here(&record.id, name).await
         } else {
             let (url, name) = (holder.url(), encode_query(name));
             let url = format!("{url}/v1/jobs/pull/{name}?job={}&sv={}", record.id, state.version);
             self.ctx.intra.json(Method::POST, &url, &(), PULL_TIMEOUT).await
         };
-        match pulled {
-            // Not there any more may mean: moved a moment ago.
-            Ok(_) => true,
-            Err(err) => {
-                tracing::debug!(object = name, error = %err, "cannot pull an object of a renamed bucket");
-                err.status == 404
-            }
+        pulled.map(|_| true).map_err(|err| {
+            ApiError::unavailable(format!(
+                "{}: the bucket is being renamed from \"{source}\", and {} does not give the object: {}; try again",
+                object.cname(),
+                holder.display(),
+                err.message
+            ))
+        })
+    }
+
+    /// [`pull_renamed`](Self::pull_renamed) for a request whose object is not looked up yet.
+    pub(crate) async fn pull_for(
+        self: &Arc<Self>,
+        req: &Req,
+        bucket: &str,
+        name: &str,
+    ) -> Result<bool, ApiError> {
+        let state = self.ctx.state();
+        let found = req.bucket(bucket).and_then(|at| ObjectRef::find(&state, at, name.to_owned()));
+        match found {
+            Ok(object) => self.pull_renamed(&object).await,
+            // For the request itself to tell.
+            Err(_) => Ok(false),
         }
     }
 
@@ -143,4 +172,24 @@ impl Target {
             ApiError::not_found(format!("job \"{id}\" that writes to \"{bucket}\" does not run"))
         })
     }
+}
+
+/// Reads what another target sends.
+fn delivery(req: &Req, object: ObjectRef, record: &JobRecord) -> Result<Delivery, ApiError> {
+    let malformed =
+        |what: &str| ApiError::bad_request(format!("{}: a transfer needs {what}", object.cname()));
+    let given = given(&req.headers, true)?;
+    let mtime =
+        req.header(MTIME_NS).map(|text| text.parse().map_err(|_| malformed("a valid time")));
+    Ok(Delivery {
+        operation: Operation::Job(record.id.clone()),
+        length: given.length.ok_or_else(|| malformed("a length"))?,
+        checksum: given.checksum,
+        custom: given.custom,
+        version: given.version,
+        mtime_ns: mtime.transpose()?,
+        present: Present::parse(req.query.text("present"))
+            .ok_or_else(|| malformed("\"present\""))?,
+        object,
+    })
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt;
 
-use super::deliver::{Delivery, Operation};
+use super::deliver::{Delivery, Operation, Present};
 use super::objects::ObjectRef;
 use super::read::{Extent, ExtentBody};
 use super::{Target, conditions};
@@ -45,8 +45,13 @@ impl Target {
         let (state, copy) = self.destination(&found.state, req.query.text("object_to")).await?;
         let reader = self.open_existing(&source).await?;
         if copy.uname != source.uname {
+            if conditions.wants_absent() {
+                self.pull_renamed(&copy).await?;
+            }
             let mut delivery = Delivery::of(Operation::Copy, copy, reader.meta());
-            delivery.if_absent = conditions.wants_absent();
+            if conditions.wants_absent() {
+                delivery.present = Present::Keep;
+            }
             let body = self.body_of(reader);
             self.deliver(&state, delivery, body).await?;
         } else if conditions.wants_absent() {
@@ -89,7 +94,7 @@ impl Target {
     }
 
     /// A body of the whole payload.
-    pub(super) fn body_of(&self, reader: Arc<ObjectReader>) -> Body {
+    pub(crate) fn body_of(&self, reader: Arc<ObjectReader>) -> Body {
         let extent = Extent::whole(reader);
         ExtentBody::new(Bytes::new(), extent, self.objects.pool.clone()).boxed_unsync()
     }

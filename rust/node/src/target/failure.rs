@@ -20,6 +20,11 @@ pub(crate) fn store_failure(err: &StoreError, cname: &str) -> ApiError {
         StoreError::UnknownUpload { .. } | StoreError::UnknownAppend { .. } => {
             ApiError::not_found(format!("{cname}: {err}"))
         }
+        StoreError::Sealed { .. } => ApiError::new(
+            409,
+            "ErrBusy",
+            format!("{cname}: the bucket is being renamed, nothing was changed: use its new name"),
+        ),
         StoreError::Busy(_) => ApiError::new(409, "ErrBusy", format!("{cname}: {err}")),
         StoreError::Closed => ApiError::unavailable(format!("{cname}: the node is shutting down")),
         _ => {

@@ -168,15 +168,21 @@ impl Target {
                 req.raw_path
             )));
         }
+        if depends_on_present(&req)
+            && let Err(err) = self.pull_for(&req, bucket, object).await
+        {
+            discard(&self.ctx.tasks, &req.headers, req.body);
+            return Err(err);
+        }
         match req.method {
             Method::GET => match self.get(&req, bucket, object).await {
-                Err(err) if err.status == 404 && self.pull_renamed(&req, bucket, object).await => {
+                Err(err) if err.status == 404 && self.pull_for(&req, bucket, object).await? => {
                     self.get(&req, bucket, object).await
                 }
                 done => done,
             },
             Method::HEAD => match self.head(&req, bucket, object).await {
-                Err(err) if err.status == 404 && self.pull_renamed(&req, bucket, object).await => {
+                Err(err) if err.status == 404 && self.pull_for(&req, bucket, object).await? => {
                     self.head(&req, bucket, object).await
                 }
                 done => done,
@@ -252,6 +258,20 @@ impl Target {
         let disk = self.disks().iter().find(|disk| disk.path == path);
         let device = disk.map_or_else(|| self.late_device(mountpath), |disk| disk.device.clone());
         format!("{}:mp[{path}, {device}]", self.ctx.display())
+    }
+}
+
+/// Whether a change depends on the object that is there: all but a plain write do.
+fn depends_on_present(req: &Req) -> bool {
+    match req.method {
+        Method::PUT => {
+            let conditional = [http::header::IF_MATCH, http::header::IF_NONE_MATCH];
+            !req.query.text("object_to").is_empty()
+                || !req.query.text("append_type").is_empty()
+                || conditional.iter().any(|name| req.headers.contains_key(name))
+        }
+        Method::DELETE | Method::PATCH | Method::POST => true,
+        _ => false,
     }
 }
 

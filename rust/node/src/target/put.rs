@@ -70,12 +70,13 @@ impl Target {
         self.check_place(req, &found.state, &object, true)?;
         let props = found.props()?;
         let operation = Operation::parse(req.query.text(OPERATION));
-        let (access, what) = operation.map_or((ACCESS_PUT, "PUT"), Operation::access);
+        let (access, what) = operation.as_ref().map_or((ACCESS_PUT, "PUT"), Operation::access);
         if !props.allows(access) {
             return Err(ApiError::access_denied(&found.bucket, what));
         }
         let conditions = conditions::of(&req.headers)?;
         let mut given = given(&req.headers, operation.is_some())?;
+        given.version = given.version.filter(|_| props.versioning.enabled);
         if req.query.flag("skip_vc") {
             given.checksum = None;
             given.version = props.versioning.enabled.then_some(1);
@@ -113,7 +114,7 @@ impl Target {
     }
 
     /// Metadata of the current version.
-    pub(super) async fn current(
+    pub(crate) async fn current(
         self: &Arc<Self>,
         object: &ObjectRef,
     ) -> Result<Option<ObjectMeta>, ApiError> {

@@ -72,6 +72,7 @@ impl Store {
 
         let _open = shared.enter()?;
         let _name = shared.lock_name(bid, name);
+        shared.check_unsealed(bid, name)?;
         let key = codec::key(bid, name);
         let home = Arc::clone(shared.set().own(uname));
         home.check_writable()?;

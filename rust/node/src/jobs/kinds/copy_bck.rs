@@ -12,9 +12,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::jobs::Job;
-use crate::jobs::transfer::{Present, transfer};
+use crate::jobs::transfer::transfer;
 use crate::jobs::walk::{Walk, workers};
 use crate::target::Target;
+use crate::target::deliver::Present;
 use crate::target::failure::store_failure;
 use crate::tasks::lost_task;
 

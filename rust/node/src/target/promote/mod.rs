@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::Target;
-use super::deliver::{Delivery, Operation};
+use super::deliver::{Delivery, Operation, Present};
 use super::objects::ObjectRef;
 use crate::http::{Body, Reply, Req, reply};
 use crate::jobs::Job;
@@ -143,6 +143,9 @@ impl Target {
         };
         // Another target may have promoted and deleted it.
         let Some((source, size)) = opened.map_err(|err| unreadable(&err))? else { return Ok(None) };
+        if !share.args.ovw {
+            self.pull_renamed(&object).await?;
+        }
         let delivery = Delivery {
             operation: Operation::Promote,
             object,
@@ -150,7 +153,8 @@ impl Target {
             checksum: None,
             custom: std::collections::BTreeMap::new(),
             version: None,
-            if_absent: !share.args.ovw,
+            mtime_ns: None,
+            present: if share.args.ovw { Present::Replace } else { Present::Keep },
         };
         let sent = match self.deliver(&state, delivery, file_body(source, size)).await {
             Ok(sent) => sent,
