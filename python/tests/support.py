@@ -116,3 +116,29 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
         [*command.split(), "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True
     )
     return cert, key
+
+
+def start(wire: Wire, action: str, source: str, to: str, **value: Any) -> str:
+    """Starts a job from bucket to bucket; its id."""
+    answer = wire.send(
+        "POST",
+        f"/v1/buckets/{source}",
+        action={"action": action, "value": value or None},
+        bck_to=f"ais/@#/{to}/",
+    )
+    assert answer.status == 200, answer.body
+    return answer.body.decode()
+
+
+def status(wire: Wire, job: str) -> dict[str, Any]:
+    """What the cluster says of a job."""
+    body = json.dumps({"id": job}).encode()
+    answer = wire.send("GET", "/v1/cluster", body=body, what="status")
+    assert answer.status == 200, answer.body
+    return dict(answer.json())
+
+
+def ended(wire: Wire, job: str, seconds: float = 120) -> dict[str, Any]:
+    """Waits for the end of a job; its status."""
+    wait_until(lambda: bool(status(wire, job)["end_time"]), f"end of {job}", seconds)
+    return status(wire, job)

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 import pytest
-from support import Wire, wait_until
+from support import Wire, ended, start, status
 
 import aistore
 from aistore.sdk import Bucket
 
 OBJECTS = 1500
-
-
-def start(wire: Wire, action: str, source: str, to: str, **value: Any) -> str:
-    answer = wire.send(
-        "POST",
-        f"/v1/buckets/{source}",
-        action={"action": action, "value": value or None},
-        bck_to=f"ais/@#/{to}/",
-    )
-    assert answer.status == 200, answer.body
-    return answer.body.decode()
-
-
-def status(wire: Wire, job: str) -> dict[str, Any]:
-    body = json.dumps({"id": job}).encode()
-    answer = wire.send("GET", "/v1/cluster", body=body, what="status")
-    assert answer.status == 200, answer.body
-    return dict(answer.json())
-
-
-def ended(wire: Wire, job: str, seconds: float = 120) -> dict[str, Any]:
-    wait_until(lambda: bool(status(wire, job)["end_time"]), f"end of {job}", seconds)
-    return status(wire, job)
 
 
 def content(at: int) -> bytes:

@@ -122,7 +122,7 @@ async fn nobody_there_is_an_error_that_names_the_endpoint_and_the_remedy() {
 #[tokio::test]
 async fn endpoints_that_cannot_work_are_refused_before_anything_is_sent() {
     for (endpoint, why) in [
-        ("https://h:1", "TLS is not in this build; use http://"),
+        ("ftp://h:1", "must start with http://"),
         ("h:1", "must start with http://"),
         ("http://", "invalid endpoint"),
         ("", "invalid endpoint"),

@@ -105,7 +105,9 @@ class ResumableStream:
                 raise self._changed() from error
             if self._resumes and error.status_code in _STARTING:
                 # The node is back and not ready yet: as if it were still away.
-                raise ConnectionError(str(error)) from error
+                raise AISConnectionError(
+                    error.status_code, error.message, error.req_url, error.req
+                ) from error
             raise
 
     def _changed(self) -> ObjectFileReaderStreamError:
