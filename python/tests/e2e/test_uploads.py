@@ -52,12 +52,6 @@ def test_a_missing_bucket_is_told(bucket: Bucket) -> None:
 
 def test_a_file_that_grows(bucket: Bucket) -> None:
     obj = bucket.object("log")
-    try:
-        obj.get_writer().append_content(b"")
-    except AISError as error:
-        if error.status_code != 501:
-            raise
-        pytest.skip(error.message)
     with obj.get_writer().as_file("a") as file:
         file.write(b"one\n")
         file.flush()
