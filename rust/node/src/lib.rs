@@ -26,6 +26,7 @@ mod mountpaths;
 mod node;
 mod overrides;
 mod process;
+mod sendfile;
 mod server;
 mod status;
 mod sysinfo;

@@ -13,7 +13,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::http::Reply;
 use crate::node::Node;
+use crate::sendfile::{Outgoing, Queue, SendfileIo};
 use crate::tls::ServerTls;
 
 /// Connections served at once by one listener; further ones wait in the kernel's queue.
@@ -60,24 +62,34 @@ async fn connection(
     let stall = u32::try_from(STALL_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     // The kernel counts while hyper waits for room to write, so no timer runs per request.
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, stall);
-    let Some(tls) = tls else { return requests(&node, TokioIo::new(stream), remote).await };
+    let Some(tls) = tls else {
+        let queue = Arc::new(Queue::default());
+        let io = SendfileIo::new(stream, Arc::clone(&queue));
+        return requests(&node, io, remote, |reply| Outgoing::over(&queue, reply)).await;
+    };
     let shaken = tokio::select! {
         shaken = tls.accept(stream) => shaken,
         () = node.ctx().tasks.stop().cancelled() => return,
     };
     match shaken {
-        Ok(stream) => requests(&node, TokioIo::new(stream), remote).await,
+        Ok(stream) => requests(&node, TokioIo::new(stream), remote, Outgoing::plain).await,
         // Scanners and clients without our authority do this all day.
         Err(err) => tracing::debug!(%remote, error = %err, "no TLS handshake"),
     }
 }
 
-/// Serves one connection's requests to its end.
-async fn requests(node: &Arc<Node>, io: impl Read + Write + Unpin, remote: SocketAddr) {
+/// Serves one connection's requests to its end; `outgoing` says how it sends a reply.
+async fn requests(
+    node: &Arc<Node>,
+    io: impl Read + Write + Unpin,
+    remote: SocketAddr,
+    outgoing: impl Fn(Reply) -> http::Response<Outgoing>,
+) {
     let open = &node.ctx().metrics.connections;
     open.inc();
-    let service =
-        service_fn(|request| async { Ok::<_, Infallible>(node.answer(request, remote).await) });
+    let service = service_fn(|request| async {
+        Ok::<_, Infallible>(outgoing(node.answer(request, remote).await))
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).writev(true);
     let served = builder.serve_connection(io, service);

@@ -125,12 +125,17 @@ impl ObjectReader {
         }
     }
 
-    /// The file and the offset of the payload in it, if the payload lies in one file; its length is the
-    /// size in [`meta`](Self::meta), and what follows it is not for clients.
-    pub fn file(&self) -> Option<(&File, u64)> {
+    /// The open file that holds payload byte `offset`, where in it that byte lies, and how many bytes of
+    /// payload follow there; what comes after those is not for clients. `None` past the end, and while
+    /// the part of a payload in several is not open.
+    pub fn locate(&self, offset: u64) -> Option<(Arc<File>, u64, u64)> {
+        let left = self.meta.size.checked_sub(offset).filter(|left| *left > 0)?;
         match &self.payload {
-            Payload::Whole(file) => Some((file, 0)),
-            Payload::Parts(_) => None,
+            Payload::Whole(file) => Some((Arc::clone(file), offset, left)),
+            Payload::Parts(parts) => {
+                let (part, within) = parts.locate(offset)?;
+                Some((part.cached()?, within, part.size() - within))
+            }
         }
     }
 

@@ -91,8 +91,9 @@ fn reads_end_with_the_payload() {
         assert_eq!(bytes[..read], pattern(1000)[500..500 + read]);
         assert!(read <= 500);
     }
-    let (file, offset) = reader.file().unwrap();
-    assert!(file.metadata().unwrap().len() > 1000 && offset == 0);
+    let (file, offset, left) = reader.locate(300).unwrap();
+    assert!(file.metadata().unwrap().len() > 1000 && (offset, left) == (300, 700));
+    assert!(reader.locate(1000).is_none());
     assert_eq!(reader.mountpath(), fixture.paths[0]);
 }
 

@@ -80,7 +80,7 @@ impl Target {
         if let Some(reader) = cached {
             let mut selection = select(reader, &wanted, &object)?;
             if selection.is_ready() {
-                if selection.extent.length() == 0 {
+                if selection.extent.length() == 0 || self.objects.sends_now(&selection.extent) {
                     return Ok((selection, Bytes::new()));
                 }
                 // Not in memory, or failed: the blocking read decides.
@@ -97,6 +97,9 @@ impl Target {
             let mut selection = select(reader, &wanted, &object)?;
             let read = |err: &std::io::Error| read_failure(err, &object.cname());
             selection.checksum_part(&target.objects).map_err(|err| read(&err))?;
+            if target.objects.sends_now(&selection.extent) {
+                return Ok((selection, Bytes::new()));
+            }
             let first = selection.extent.read_blocking(&target.objects.pool);
             let first = first.map_err(|err| read(&err))?;
             Ok((selection, first))

@@ -5,7 +5,7 @@
 
 mod append;
 mod archive;
-mod buffers;
+pub(crate) mod buffers;
 mod byteranges;
 mod change;
 mod conditions;
@@ -24,7 +24,7 @@ mod parts;
 mod place;
 pub(crate) mod promote;
 pub(crate) mod put;
-mod read;
+pub(crate) mod read;
 mod readers;
 mod scan;
 mod select;
@@ -52,6 +52,7 @@ use crate::http::drain::discard;
 use crate::http::reply::{self, ErrorContext};
 use crate::http::{Reply, Req, path};
 use crate::jobs::Registry;
+use crate::sendfile;
 use objects::{ObjectRef, Objects};
 
 /// A storage node's request handlers.
@@ -105,9 +106,10 @@ impl Target {
     }
 
     /// Serves `store` as the node of `ctx`.
-    #[expect(clippy::unused_async, reason = "start-up work that waits comes here")]
     pub async fn new(ctx: Arc<NodeContext>, store: Arc<Store>) -> Arc<Self> {
-        let objects = Arc::new(Objects::new(store));
+        // What TLS sends must be seen by it.
+        let sendfile = ctx.tls.is_none() && sends_files(&store).await;
+        let objects = Arc::new(Objects::new(store).with_sendfile(sendfile));
         ctx.tasks.spawn_until_stop(forget_destroyed(ctx.state.clone(), Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(parts::expire(Arc::clone(&objects)));
         Arc::new(Self {
@@ -286,4 +288,16 @@ async fn forget_destroyed(mut state: watch::Receiver<Arc<ClusterState>>, objects
             objects.readers.keep_buckets(&bids);
         }
     }
+}
+
+/// Whether files of every mountpath can be sent without copying them.
+async fn sends_files(store: &Store) -> bool {
+    for mountpath in store.mountpaths().available {
+        if let Err(reason) = sendfile::works_in(&mountpath).await {
+            let mountpath = mountpath.display();
+            tracing::warn!(%mountpath, reason, "objects are copied on their way out: sendfile fails");
+            return false;
+        }
+    }
+    true
 }

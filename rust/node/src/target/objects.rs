@@ -10,8 +10,13 @@ use aistore_store::{ObjectReader, Store};
 use super::buffers::BufferPool;
 use super::failure::store_failure;
 use super::members::MemberCache;
+use super::read::Extent;
 use super::readers::ReaderCache;
 use super::writing::Writing;
+use crate::sendfile;
+
+/// How much must be in memory for a reply to start without a read: what is read at once otherwise.
+const FIRST_BYTES: u64 = 256 << 10;
 
 /// One object, resolved: whose bytes are meant under the current buckets.
 #[derive(Debug, Clone)]
@@ -49,13 +54,25 @@ pub(crate) struct Objects {
     pub(crate) members: MemberCache,
     pub(crate) pool: BufferPool,
     pub(crate) writing: Writing,
+    /// Whether this target's connections can send from files.
+    pub(crate) sendfile: bool,
 }
 
 impl Objects {
     pub(crate) fn new(store: Arc<Store>) -> Self {
         let (members, pool) = (MemberCache::default(), BufferPool::default());
         let writing = Writing::default();
-        Self { store, readers: ReaderCache::new(), members, pool, writing }
+        Self { store, readers: ReaderCache::new(), members, pool, writing, sendfile: false }
+    }
+
+    /// The same, for connections that send from files.
+    pub(crate) fn with_sendfile(self, sendfile: bool) -> Self {
+        Self { sendfile, ..self }
+    }
+
+    /// Whether a plain connection would start sending this from its file at once.
+    pub(crate) fn sends_now(&self, extent: &Extent) -> bool {
+        self.sendfile && sendfile::worth_it(extent) && extent.starts_in_memory(FIRST_BYTES)
     }
 
     /// Opens the current version, `None` when there is no such object. Blocks on the disk.

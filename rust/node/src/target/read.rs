@@ -1,8 +1,9 @@
 //! Serving bytes of a stored payload: what may be read at once is read at once, the rest off the workers.
 //!
-//! An [`Extent`] says which bytes; [`ExtentBody`] sends them. The two are apart so that a way of
-//! sending that never copies the bytes (sendfile from [`ObjectReader::file`]) can take extents too.
+//! An [`Extent`] says which bytes; [`ExtentBody`] sends copies of them. A plain connection can take the
+//! extent instead and send it from the file, see [`sendfile`](crate::sendfile).
 
+use std::fs::File;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use super::buffers::{BUFFER_BYTES, BufferPool};
+use crate::sendfile::resident;
 
 /// Payloads up to this size are read into memory of their own; the pool's buffers would be mostly empty.
 const SMALL_BYTES: usize = 16 << 10;
@@ -53,7 +55,20 @@ impl Extent {
         usize::try_from(self.length).unwrap_or(usize::MAX).min(space)
     }
 
-    fn advance(&mut self, read: usize) -> io::Result<()> {
+    /// The open file with the next bytes, where in it they start, and how many of them it has.
+    pub(crate) fn in_file(&self) -> Option<(Arc<File>, u64, u64)> {
+        let (file, offset, available) = self.reader.locate(self.offset)?;
+        Some((file, offset, available.min(self.length)))
+    }
+
+    /// Whether the next `length` bytes can be sent without waiting for the disk.
+    pub(crate) fn starts_in_memory(&self, length: u64) -> bool {
+        let Some((file, offset, available)) = self.in_file() else { return false };
+        resident(&file, offset, available.min(length))
+    }
+
+    /// Skips `read` bytes, which must not be none.
+    pub(crate) fn advance(&mut self, read: usize) -> io::Result<()> {
         if read == 0 && self.length > 0 {
             return Err(truncated(&self.reader));
         }
@@ -146,9 +161,11 @@ fn truncated(reader: &ObjectReader) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 
-type ColdRead = JoinHandle<io::Result<(Extent, Bytes)>>;
+/// A read on its way on the blocking pool, and where the extent stands after it.
+pub(crate) type ColdRead = JoinHandle<io::Result<(Extent, Bytes)>>;
 
-fn cold_read(mut extent: Extent, pool: BufferPool) -> ColdRead {
+/// Reads the next piece on the blocking pool.
+pub(crate) fn cold_read(mut extent: Extent, pool: BufferPool) -> ColdRead {
     tokio::task::spawn_blocking(move || {
         let bytes = extent.read_blocking(&pool)?;
         Ok((extent, bytes))

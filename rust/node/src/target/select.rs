@@ -23,6 +23,7 @@ use super::headers::{add, add_length, add_object};
 use super::objects::{ObjectRef, Objects};
 use super::read::{Extent, ExtentBody};
 use crate::http::{Body, Reply, Req, reply};
+use crate::sendfile;
 
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -188,6 +189,8 @@ impl Selection {
     pub(super) fn reply(self, first: Bytes, objects: &Objects) -> (Reply, u64) {
         let Self { status, mut headers, extent, several, .. } = self;
         let mut bytes = first.len() as u64 + extent.length();
+        let offered = (objects.sendfile && sendfile::worth_it(&extent))
+            .then(|| (first.clone(), extent.clone()));
         let body: Body = if let Some(several) = several {
             if let Ok(kind) = HeaderValue::from_str(&several.content_type()) {
                 headers.insert(CONTENT_TYPE, kind);
@@ -207,6 +210,9 @@ impl Selection {
         let mut reply = Response::new(body);
         *reply.status_mut() = status;
         *reply.headers_mut() = headers;
+        if let Some((first, extent)) = offered {
+            sendfile::offer(&mut reply, first, extent, objects.pool.clone());
+        }
         (reply, bytes)
     }
 }

@@ -1,0 +1,143 @@
+//! The body that a connection sends: a handler's own, or a file's bytes for which it puts in stand-ins.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use super::queue::{Queue, WINDOW_BYTES};
+use super::residency::resident;
+use crate::http::{Body, Reply};
+use crate::target::buffers::BufferPool;
+use crate::target::read::{ColdRead, Extent, cold_read};
+
+/// Shorter bodies are copied: one read and one write cost less than two calls and the checks.
+const MIN_BYTES: u64 = 32 << 10;
+
+/// Whether sending this from the file beats copying it.
+pub(crate) fn worth_it(extent: &Extent) -> bool {
+    extent.length() >= MIN_BYTES
+}
+
+/// The bytes of a reply that may be sent from the file instead of its body.
+#[derive(Clone)]
+struct Offer {
+    first: Bytes,
+    extent: Extent,
+    pool: BufferPool,
+}
+
+/// Tells the connection that the body of `reply` is exactly `first` and then `extent`.
+pub(crate) fn offer(reply: &mut Reply, first: Bytes, extent: Extent, pool: BufferPool) {
+    reply.extensions_mut().insert(Offer { first, extent, pool });
+}
+
+/// What a connection sends.
+pub(crate) enum Outgoing {
+    /// The handler's body as it is.
+    Plain(Body),
+    /// A file.
+    File(FileBody),
+}
+
+/// Sends an extent by stand-ins where it is in memory, by copies where it has to come from the disk.
+pub(crate) struct FileBody {
+    /// What was read while the object was looked up.
+    first: Option<Bytes>,
+    extent: Extent,
+    pool: BufferPool,
+    queue: Arc<Queue>,
+    cold: Option<ColdRead>,
+}
+
+impl Outgoing {
+    /// The reply as a connection with this queue sends it.
+    pub(crate) fn over(queue: &Arc<Queue>, mut reply: Reply) -> http::Response<Self> {
+        let offer = reply.extensions_mut().remove::<Offer>();
+        reply.map(|body| match offer {
+            Some(Offer { first, extent, pool }) => {
+                let (first, queue) = (Some(first).filter(|b| !b.is_empty()), Arc::clone(queue));
+                Self::File(FileBody { first, extent, pool, queue, cold: None })
+            }
+            None => Self::Plain(body),
+        })
+    }
+
+    /// The reply with its ordinary body.
+    pub(crate) fn plain(reply: Reply) -> http::Response<Self> {
+        reply.map(Self::Plain)
+    }
+}
+
+impl FileBody {
+    fn left(&self) -> u64 {
+        self.first.as_ref().map_or(0, |first| first.len() as u64) + self.extent.length()
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        loop {
+            if let Some(cold) = &mut self.cold {
+                let Poll::Ready(done) = Pin::new(cold).poll(cx) else { return Poll::Pending };
+                self.cold = None;
+                let piece = done.map_err(io::Error::other).flatten().map(|(extent, bytes)| {
+                    self.extent = extent;
+                    bytes
+                });
+                return Poll::Ready(Some(piece));
+            }
+            if self.extent.length() == 0 {
+                return Poll::Ready(None);
+            }
+            if let Some(stand_in) = self.warm_piece() {
+                return Poll::Ready(Some(stand_in));
+            }
+            self.cold = Some(cold_read(self.extent.clone(), self.pool.clone()));
+        }
+    }
+
+    /// The stand-in for the next window, if all of it is in memory.
+    fn warm_piece(&mut self) -> Option<io::Result<Bytes>> {
+        let (file, offset, length) = self.extent.in_file()?;
+        let length = length.min(WINDOW_BYTES as u64);
+        if !resident(&file, offset, length) {
+            return None;
+        }
+        let stand_in = self.queue.push(file, offset, length);
+        Some(self.extent.advance(stand_in.len()).map(|()| stand_in))
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match &mut *self {
+            Self::Plain(body) => Pin::new(body).poll_frame(cx),
+            Self::File(body) => body.poll_piece(cx).map_ok(Frame::data),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Plain(body) => body.is_end_stream(),
+            Self::File(body) => body.left() == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Plain(body) => body.size_hint(),
+            Self::File(body) => SizeHint::with_exact(body.left()),
+        }
+    }
+}
