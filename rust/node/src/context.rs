@@ -132,9 +132,15 @@ impl NodeContext {
         self.state.borrow().clone()
     }
 
-    /// The configuration that this node goes by: the cluster's, with its own settings over it.
-    pub fn config(&self) -> ClusterConfig {
-        self.overrides.effective(&self.state().config)
+    /// The configuration that this node goes by: the cluster's, with its own settings over it. Cheap enough
+    /// for every request; what comes back is as new as [`state`](Self::state).
+    pub fn config(&self) -> Arc<ClusterConfig> {
+        self.overrides.current(&self.state.borrow())
+    }
+
+    /// Completes when the node's configuration may have changed after the last call.
+    pub(crate) fn config_changes(&self) -> ConfigChanges {
+        ConfigChanges { state: self.state.clone(), own: self.overrides.changes() }
     }
 
     /// Whether start-up is over and requests are served.
@@ -279,6 +285,23 @@ pub async fn install(upstream: &Upstream, state: ClusterState) -> Result<bool, A
         Ok(Ok(newer)) => Ok(newer),
         Ok(Err(err)) => Err(ApiError::internal(err.to_string())),
         Err(err) => Err(ApiError::internal(format!("installing the cluster state: {err}"))),
+    }
+}
+
+/// Tells of changes of a node's configuration.
+pub(crate) struct ConfigChanges {
+    state: watch::Receiver<Arc<ClusterState>>,
+    own: watch::Receiver<u64>,
+}
+
+impl ConfigChanges {
+    /// Waits for the next change of the cluster's state or of the node's own settings; `false` when there
+    /// will be none. Dropping the future is safe.
+    pub(crate) async fn next(&mut self) -> bool {
+        tokio::select! {
+            changed = self.state.changed() => changed.is_ok(),
+            changed = self.own.changed() => changed.is_ok(),
+        }
     }
 }
 

@@ -103,21 +103,15 @@ pub(crate) fn rotate() {
 
 /// Goes by the node's configuration from now on.
 pub(crate) async fn follow(ctx: Arc<NodeContext>) {
-    let (mut state, mut own) = (ctx.state.clone(), ctx.overrides.changes());
+    let mut changes = ctx.config_changes();
     let mut before = LogConf::default();
     loop {
-        state.borrow_and_update();
-        own.borrow_and_update();
-        let now = ctx.config().log;
-        if now != before {
-            apply(&now);
-            before = now;
+        let now = ctx.config();
+        if now.log != before {
+            apply(&now.log);
+            before.clone_from(&now.log);
         }
-        let changed = tokio::select! {
-            changed = state.changed() => changed,
-            changed = own.changed() => changed,
-        };
-        if changed.is_err() {
+        if !changes.next().await {
             return;
         }
     }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use aistore_cluster::ClusterState;
 use aistore_core::config::{ClusterConfig, ConfigLayer, check_scope};
 use aistore_core::error::ApiError;
+use arc_swap::ArcSwapOption;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -21,6 +23,16 @@ pub struct Overrides {
     path: PathBuf,
     layers: Mutex<Layers>,
     changes: watch::Sender<u64>,
+    /// The last answer of [`current`](Self::current).
+    last: ArcSwapOption<Effective>,
+}
+
+/// A configuration as it came out, and from what.
+#[derive(Debug)]
+struct Effective {
+    /// Version of the cluster's state, number of changes of the layers.
+    of: (u64, u64),
+    config: Arc<ClusterConfig>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -45,11 +57,28 @@ impl Overrides {
             ConfigLayer::default()
         });
         let layers = Layers { kept, ..Layers::default() };
-        Self { path, layers: Mutex::new(layers), changes: watch::Sender::new(0) }
+        Self {
+            path,
+            layers: Mutex::new(layers),
+            changes: watch::Sender::new(0),
+            last: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The configuration that this node goes by under a state; made anew only when one of both changed.
+    pub(crate) fn current(&self, state: &ClusterState) -> Arc<ClusterConfig> {
+        // The number first: a change in between makes the next call look again.
+        let of = (state.version, *self.changes.borrow());
+        if let Some(last) = self.last.load().as_deref().filter(|last| last.of == of) {
+            return last.config.clone();
+        }
+        let config = Arc::new(self.effective(&state.config));
+        self.last.store(Some(Arc::new(Effective { of, config: config.clone() })));
+        config
     }
 
     /// The configuration that this node goes by.
-    pub(crate) fn effective(&self, config: &ClusterConfig) -> ClusterConfig {
+    fn effective(&self, config: &ClusterConfig) -> ClusterConfig {
         let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         layers.over(config).unwrap_or_else(|err| {
             // Possible when the cluster's side of a rule over two settings changed later.
@@ -174,6 +203,22 @@ mod tests {
             assert_eq!(err.status, status, "{err}");
         }
         assert_eq!(overrides.effective(&config), config);
+    }
+
+    #[test]
+    fn the_current_configuration_follows_state_and_layers() {
+        let folder = tempfile::tempdir().unwrap();
+        let overrides = Overrides::open(folder.path());
+        let mut state = ClusterState { version: 1, ..ClusterState::default() };
+        let first = overrides.current(&state);
+        assert!(Arc::ptr_eq(&first, &overrides.current(&state)));
+        overrides.change(&state.config, &json!({"space": {"highwm": 91}}), true).unwrap();
+        assert_eq!(overrides.current(&state).space.highwm, 91);
+        (state.version, state.config.space.out_of_space) = (2, 99);
+        let now = overrides.current(&state);
+        assert_eq!((now.space.highwm, now.space.out_of_space), (91, 99));
+        overrides.reset().unwrap();
+        assert_eq!(overrides.current(&state).space.highwm, 90);
     }
 
     #[test]

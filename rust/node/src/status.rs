@@ -5,6 +5,7 @@ pub(crate) mod msgpack;
 use std::sync::Arc;
 
 use aistore_core::AIS_VERSION;
+use aistore_core::config::SpaceConf;
 use aistore_core::smap::{FLAG_DECOMMISSION, FLAG_MAINTENANCE};
 use aistore_store::{MountpathUsage, Store};
 use serde_json::{Map, Value, json};
@@ -16,6 +17,10 @@ use crate::sysinfo;
 const CLUSTER_STARTED: u64 = 2;
 /// State flag: this node has started.
 const NODE_STARTED: u64 = 4;
+/// State flag: a disk is above `space.out_of_space`.
+const OUT_OF_SPACE: u64 = 256;
+/// State flag: a disk is above `space.highwm`.
+const LOW_CAPACITY: u64 = 2048;
 /// State flag: this node is in maintenance.
 const IN_MAINTENANCE: u64 = 1024;
 
@@ -65,6 +70,10 @@ pub(crate) fn node_status(ctx: &NodeContext, capacity: &Value) -> Value {
     } else {
         ""
     };
+    let mut cluster = node_state(ctx);
+    if let Some(flags) = cluster.get_mut("flags") {
+        *flags = (flags.as_u64().unwrap_or(0) | fill_flags(&ctx.config().space, capacity)).into();
+    }
     json!({
         "status": status,
         "deployment": std::env::consts::OS,
@@ -75,10 +84,22 @@ pub(crate) fn node_status(ctx: &NodeContext, capacity: &Value) -> Value {
         "snode": member.unwrap_or(&ctx.snode),
         "tracker": ctx.metrics.tracker(ctx.started.elapsed()),
         "capacity": capacity,
-        "cluster": node_state(ctx),
+        "cluster": cluster,
         "sys_info": sysinfo::read(),
         "smap_version": state.smap.version.to_string(),
     })
+}
+
+/// What the fullest disk means for the state of a node.
+fn fill_flags(marks: &SpaceConf, capacity: &Value) -> u64 {
+    let fill = capacity.get("pct_max").and_then(Value::as_u64).unwrap_or(0);
+    if fill > u64::from(marks.out_of_space) {
+        OUT_OF_SPACE
+    } else if fill > u64::from(marks.highwm) {
+        LOW_CAPACITY
+    } else {
+        0
+    }
 }
 
 /// Statistics record: part of the status.
@@ -219,6 +240,14 @@ mod tests {
         assert_eq!(record["pct_avg"], 30);
         assert_eq!(record["mountpaths"]["/b"]["disks"][0], "sda1");
         assert_eq!(record["mountpaths"]["/b"]["fs"]["FsID"], "1,0");
+    }
+
+    #[test]
+    fn full_disks_show_in_the_state() {
+        let marks = SpaceConf::default();
+        let flags = |fill: u64| fill_flags(&marks, &json!({"pct_max": fill}));
+        assert_eq!([flags(90), flags(91), flags(95), flags(96)], [0, 2048, 2048, 256]);
+        assert_eq!(fill_flags(&marks, &Value::Null), 0);
     }
 
     #[test]

@@ -33,6 +33,14 @@ impl BlobWriter {
         Ok(Self { mountpath, buffer, file: None, size: 0, checked: hint })
     }
 
+    /// Starts a blob without payload, which describes what is stored already: on a disk that takes nothing
+    /// new too.
+    pub(crate) fn for_description(mountpath: SharedMountpath) -> Result<Self, StoreError> {
+        mountpath.check_writable()?;
+        mountpath.space.check_reserve(&mountpath.files, 0)?;
+        Ok(Self { mountpath, buffer: Vec::new(), file: None, size: 0, checked: 0 })
+    }
+
     pub(crate) fn mountpath(&self) -> &SharedMountpath {
         &self.mountpath
     }

@@ -82,6 +82,10 @@ impl Store {
         shared.check_unsealed(bid, from.1)?;
         let (old_key, key) = (codec::key(bid, from.1), codec::key(bid, name));
         let Some(old) = shared.locate(from.0, &old_key)? else { return Ok(None) };
+        let home = Arc::clone(shared.set().own(uname));
+        if home.digest != old.0.digest {
+            home.space.check(&home.files, 0)?;
+        }
         let overwritten = shared.locate(uname, &key)?;
         let wanted = old.1.clone();
         let to = (bid, uname, name);

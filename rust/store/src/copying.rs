@@ -132,7 +132,11 @@ fn first_good<T>(
     for (mountpath, blob) in sources {
         match copy(mountpath, *blob) {
             Ok(copied) => return Ok(copied),
-            Err(error @ (StoreError::Cancelled | StoreError::NoSpace { .. })) => return Err(error),
+            Err(
+                error @ (StoreError::Cancelled
+                | StoreError::NoSpace { .. }
+                | StoreError::TooFull { .. }),
+            ) => return Err(error),
             Err(error) => {
                 tracing::warn!(object = object.name, mountpath = %mountpath.path().display(), %error,
                     "cannot copy from here");

@@ -16,6 +16,9 @@ pub enum StoreError {
     /// The disk is full, or too full to take the object; nothing was stored.
     #[error("no space left on mountpath {}: free space there or add a mountpath", path.display())]
     NoSpace { path: PathBuf },
+    /// The operator does not want the disk to get fuller; nothing was stored.
+    #[error("mountpath {} is out of space: {percent:.1}% of its file system is in use, more than {setting} allows ({limit}%): delete objects, add a mountpath or raise the setting", path.display())]
+    TooFull { path: PathBuf, percent: f64, limit: u32, setting: &'static str },
     /// The path may not be written to.
     #[error("cannot write to {}: {source}; check its owner, mode and mount options", path.display())]
     ReadOnly { path: PathBuf, source: io::Error },
@@ -81,6 +84,10 @@ impl StoreError {
         let again = |source: &io::Error| io::Error::new(source.kind(), source.to_string());
         match self {
             Self::NoSpace { path } => Self::NoSpace { path: path.clone() },
+            Self::TooFull { path, percent, limit, setting } => {
+                let path = path.clone();
+                Self::TooFull { path, percent: *percent, limit: *limit, setting }
+            }
             Self::ReadOnly { path, source } => {
                 Self::ReadOnly { path: path.clone(), source: again(source) }
             }

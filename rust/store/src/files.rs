@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::error::StoreError;
 use crate::meta::BlobId;
+use crate::space::Room;
 
 const DIR_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
@@ -61,11 +62,13 @@ impl Files {
         self.root.join("blobs").join(blob_name(blob))
     }
 
-    /// Bytes that can still be written to the file system.
-    pub(crate) fn available(&self) -> Result<u64, StoreError> {
+    /// What is used of the file system, and what can still be written to it.
+    pub(crate) fn room(&self) -> Result<Room, StoreError> {
         let stat = rustix::fs::fstatvfs(&self.tmp)
             .map_err(|source| StoreError::io(&self.mountpath, "query the space of", source))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        let used = bytes(stat.f_blocks.saturating_sub(stat.f_bfree));
+        Ok(Room { used, available: bytes(stat.f_bavail) })
     }
 
     /// Creates a file for a blob being written.

@@ -19,7 +19,7 @@ use crate::ids::{BlobIds, CEILING_STEP, now_ns};
 use crate::index::{Change, Index, OpenFailure};
 use crate::meta::{BlobId, ObjectMeta, Role};
 use crate::rebuild;
-use crate::space::Space;
+use crate::space::{Space, Watermark};
 
 /// Its presence asks the next start to rebuild the index.
 const REBUILD_MARKER: &str = "rebuild";
@@ -97,8 +97,8 @@ impl Mountpath {
         claimed: Claimed,
         peers: &BTreeSet<String>,
         scattered: bool,
-        cache_bytes: u64,
-        descriptors: usize,
+        (cache_bytes, descriptors): (u64, usize),
+        watermark: Watermark,
     ) -> Result<Self, StoreError> {
         let Claimed { files, format, run, lock, .. } = claimed;
         let torn = files.empty_tmp()?;
@@ -122,7 +122,7 @@ impl Mountpath {
         };
         run.write(&files)?;
         Ok(Self {
-            space: Space::default(),
+            space: Space::new(watermark),
             index,
             descriptors: Descriptors::new(descriptors),
             digest: placement::digest(&format.uuid),

@@ -19,6 +19,7 @@ use crate::manifests;
 use crate::mountpath::{Claimed, Mountpath, SharedMountpath};
 use crate::resilver::{self, Pass, Passed};
 use crate::set::MountpathSet;
+use crate::shared::Shared;
 use crate::store::Store;
 use crate::sweep;
 use crate::uploads;
@@ -156,14 +157,15 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Cancelled`], [`StoreError::Closed`], or the failure of an index. What was moved
-    /// stays moved; a later call goes on.
+    /// [`StoreError::Cancelled`], [`StoreError::Closed`], or the failure of an index;
+    /// [`StoreError::TooFull`] after all was moved that a disk has room for. What was moved stays moved; a
+    /// later call goes on.
     pub fn resilver(&self, pass: &Pass<'_>) -> Result<Passed, StoreError> {
-        let mut total = Passed::default();
+        let (mut total, mut full) = (Passed::default(), None);
         for _ in 0..PASSES {
             let set = self.shared.set();
             let strayed = self.strayed();
-            let mut passed = resilver::pass(&self.shared, None, pass)?;
+            let mut passed = resilver::pass(&self.shared, None, pass, &mut full)?;
             let mut failed = |name: &str, error: &StoreError| {
                 passed.failed += 1;
                 (pass.failed)(name, error);
@@ -175,7 +177,7 @@ impl Store {
                 break;
             }
         }
-        Ok(total)
+        full.map_or(Ok(total), Err)
     }
 
     /// Gives every object of a bucket as many copies as the guide says.
@@ -184,7 +186,9 @@ impl Store {
     ///
     /// As for [`resilver`](Self::resilver).
     pub fn settle_bucket(&self, bid: u64, pass: &Pass<'_>) -> Result<Passed, StoreError> {
-        resilver::pass(&self.shared, Some(bid), pass)
+        let mut full = None;
+        let passed = resilver::pass(&self.shared, Some(bid), pass, &mut full)?;
+        full.map_or(Ok(passed), Err)
     }
 
     pub(crate) fn admin(&self) -> MutexGuard<'_, Admin> {
@@ -197,7 +201,7 @@ impl Store {
         let is_this = |one: &&SharedMountpath| **one.path() == *path;
         let joining = match set.draining().iter().find(is_this) {
             Some(draining) => Arc::clone(draining),
-            None => open_another(admin, &set, path)?,
+            None => open_another(admin, &self.shared, &set, path)?,
         };
         let mut available = set.available().to_vec();
         available.push(joining);
@@ -337,6 +341,7 @@ impl Admin {
 
 fn open_another(
     admin: &Admin,
+    shared: &Shared,
     set: &MountpathSet,
     path: &Path,
 ) -> Result<SharedMountpath, StoreError> {
@@ -349,8 +354,8 @@ fn open_another(
                 .to_owned(),
         });
     }
-    let (cache, descriptors) = admin.shares;
-    let mountpath = Mountpath::open(claimed, &peers, true, cache, descriptors)?;
+    let watermark = shared.watermark.clone();
+    let mountpath = Mountpath::open(claimed, &peers, true, admin.shares, watermark)?;
     // Parts there may have been discarded while it was away.
     mountpath.leave_unswept();
     Ok(Arc::new(mountpath))

@@ -67,11 +67,13 @@ impl Passed {
     }
 }
 
-/// Settles every object of one bucket, or of all.
+/// Settles every object of one bucket, or of all. Objects for which a disk is too full count as failed, and
+/// the first such refusal is left in `full`: the others still move.
 pub(crate) fn pass(
     shared: &Shared,
     bid: Option<u64>,
     pass: &Pass<'_>,
+    full: &mut Option<StoreError>,
 ) -> Result<Passed, StoreError> {
     let mut passed = Passed::default();
     let set = shared.set();
@@ -91,6 +93,10 @@ pub(crate) fn pass(
                     (pass.moved)(&home.uname, bytes);
                 }
                 Err(error @ (StoreError::Cancelled | StoreError::Closed)) => return Err(error),
+                Err(error @ StoreError::TooFull { .. }) => {
+                    passed.failed += 1;
+                    full.get_or_insert(error);
+                }
                 Err(error) => {
                     passed.failed += 1;
                     (pass.failed)(&home.uname, &error);

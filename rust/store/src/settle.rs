@@ -210,7 +210,7 @@ impl Plan {
                     Some(written.inspect_err(|_| work.abandon())?)
                 }
                 None => Some(
-                    BlobWriter::new(Arc::clone(&seat.mountpath), 0)
+                    BlobWriter::for_description(Arc::clone(&seat.mountpath))
                         .inspect_err(|_| work.abandon())?,
                 ),
             };

@@ -17,6 +17,7 @@ use crate::mountpath::SharedMountpath;
 use crate::pins::Pins;
 use crate::set::MountpathSet;
 use crate::settle::remove_superseded;
+use crate::space::Watermark;
 use crate::survey::Survey;
 use crate::uploads::Uploads;
 
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) gate: RwLock<bool>,
     pub(crate) uploads: Uploads,
     pub(crate) appends: Appends,
+    /// How full the file systems may get; each mountpath of the set goes by it.
+    pub(crate) watermark: Watermark,
     /// Parts that are being read.
     pub(crate) pins: Arc<Pins>,
     /// While sweeps run: blobs that moved from one entry to another.
@@ -51,7 +54,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(set: MountpathSet) -> Self {
+    pub(crate) fn new(set: MountpathSet, watermark: Watermark) -> Self {
         let names = (0..NAME_LOCKS).map(|_| Mutex::default()).collect();
         Self {
             set: ArcSwap::from_pointee(set),
@@ -60,6 +63,7 @@ impl Shared {
             gate: RwLock::new(false),
             uploads: Uploads::default(),
             appends: Appends::default(),
+            watermark,
             pins: Arc::default(),
             kept: Mutex::default(),
             strayed: AtomicU64::new(0),

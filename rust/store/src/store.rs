@@ -24,6 +24,7 @@ use crate::payload::{Opened, Payload};
 use crate::reader::ObjectReader;
 use crate::set::MountpathSet;
 use crate::shared::Shared;
+use crate::space::Watermark;
 use crate::survey::Survey;
 use crate::sweep;
 use crate::usage::{self, MountpathUsage};
@@ -74,9 +75,13 @@ impl Store {
         let cache = config.index_cache_bytes / count as u64;
         let descriptors = DESCRIPTORS.div_ceil(count);
         // At once, as each may have a journal to replay or an index to rebuild.
+        let (watermark, per_mountpath) = (Watermark::default(), (cache, descriptors));
         let opened: Vec<_> = std::thread::scope(|scope| {
-            let open =
-                |one| scope.spawn(|| Mountpath::open(one, &peers, scattered, cache, descriptors));
+            let open = |one| {
+                scope.spawn(|| {
+                    Mountpath::open(one, &peers, scattered, per_mountpath, watermark.clone())
+                })
+            };
             let threads: Vec<_> = claimed.into_iter().map(open).collect();
             threads.into_iter().map(ScopedJoinHandle::join).collect()
         });
@@ -91,12 +96,12 @@ impl Store {
         appends::roll_forward(&set)?;
         manifests::settle(&set)?;
         let cancel = Arc::new(AtomicBool::new(false));
-        let shared = Arc::new(Shared::new(set));
+        let shared = Arc::new(Shared::new(set, watermark));
         // A disabled mountpath may hold descriptions of what would seem to be orphans.
         let sweepers =
             if config.disabled.is_empty() { sweep::start(&shared, &cancel)? } else { Vec::new() };
         let sweepers = Mutex::new(sweepers);
-        let admin = mountpaths::admin(config.disabled, config.draining, (cache, descriptors));
+        let admin = mountpaths::admin(config.disabled, config.draining, per_mountpath);
         Ok(Self { shared, admin, cancel, sweepers })
     }
 

@@ -199,7 +199,7 @@ impl ObjectWriter {
         let checksum = hasher.finish();
         self.check_expected(&checksum)?;
         if !self.parts.is_empty() {
-            let describe = |mountpath| BlobWriter::new(mountpath, 0);
+            let describe = BlobWriter::for_description;
             let main = describe(Arc::clone(&self.home))?;
             let seats = self.store.set().ranked(&self.uname, self.options.copies);
             let copies = seats.into_iter().skip(1).map(describe).collect::<Result<Vec<_>, _>>()?;
@@ -394,7 +394,7 @@ pub(crate) fn publish_manifest(
     name: &str,
     meta: &ObjectMeta,
 ) -> Result<BlobId, StoreError> {
-    let mut blob = BlobWriter::new(Arc::clone(mountpath), 0)?;
+    let mut blob = BlobWriter::for_description(Arc::clone(mountpath))?;
     blob.publish(&trailer::encode(role, bid, name, meta), meta.blob)?;
     Ok(meta.blob)
 }

@@ -167,6 +167,11 @@ impl Gateway {
         let before = super::props(&self.ctx.state(), &bucket)?.clone();
         let about = |err| backends::about(&bucket, err);
         backends::check_attached(&self.ctx.state(), &bucket, &patch).map_err(about)?;
+        if let Ok(wanted) = before.patched(&patch)
+            && wanted.needs_mirroring(&before)
+        {
+            self.check_room_everywhere(&format!("mirror bucket \"{bucket}\"")).await?;
+        }
         let command = Command::PatchProps { bucket: bucket.clone(), patch };
         let state = self.submit(command).await.map_err(about)?;
         let after = super::props(&state, &bucket)?;

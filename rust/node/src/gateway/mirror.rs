@@ -26,6 +26,7 @@ impl Gateway {
         let copies = parse_copies(value)?;
         super::props(&self.ctx.state(), &bucket)?;
         self.check_mountpaths(&bucket, copies).await?;
+        self.check_room_everywhere(&format!("change the copies of bucket \"{bucket}\"")).await?;
         let patch = json!({"mirror": {"enabled": copies > 1, "copies": copies}});
         self.submit(Command::PatchProps { bucket: bucket.clone(), patch }).await?;
         self.start_mirror(bucket, copies).await

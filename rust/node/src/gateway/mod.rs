@@ -16,6 +16,7 @@ mod promote;
 mod rate;
 pub(crate) mod redirect;
 mod relay;
+mod room;
 mod summary;
 mod vigil;
 

@@ -51,6 +51,7 @@ impl Gateway {
         if targets.is_empty() {
             return Err(no_targets());
         }
+        self.check_room(&format!("promote to bucket \"{bucket}\""), targets.iter()).await?;
         let mut share = Share { bucket: bucket.clone(), args, shared: false };
         let version = state.version;
         let sights = targets.iter().map(|node| self.look(node, &share, version));

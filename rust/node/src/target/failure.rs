@@ -12,7 +12,9 @@ pub(crate) fn store_failure(err: &StoreError, cname: &str) -> ApiError {
         StoreError::Checksum { kind, expected, computed } => {
             ApiError::bad_checksum(kind.as_str(), expected, computed, cname)
         }
-        StoreError::NoSpace { .. } => ApiError::out_of_space(format!("{cname}: {err}")),
+        StoreError::NoSpace { .. } | StoreError::TooFull { .. } => {
+            ApiError::out_of_space(format!("{cname}: {err}"))
+        }
         StoreError::Invalid(_) => ApiError::bad_request(format!("{cname}: {err}")),
         StoreError::Precondition { .. } => {
             ApiError::new(412, "ErrPreconditionFailed", format!("{cname}: {err}"))

@@ -7,6 +7,7 @@ mod append;
 mod archive;
 pub(crate) mod buffers;
 mod byteranges;
+mod capacity;
 mod change;
 mod conditions;
 mod copy;
@@ -112,6 +113,7 @@ impl Target {
         let objects = Arc::new(Objects::new(store).with_sendfile(sendfile));
         ctx.tasks.spawn_until_stop(forget_destroyed(ctx.state.clone(), Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(parts::expire(Arc::clone(&objects)));
+        ctx.tasks.spawn_until_stop(capacity::follow(ctx.clone(), Arc::clone(&objects.store)));
         Arc::new(Self {
             ctx,
             objects,
@@ -128,6 +130,9 @@ impl Target {
     ///
     /// As the protocol has them for each verb; 400 for an unknown path.
     pub async fn handle(self: &Arc<Self>, mut req: Req) -> Result<Reply, ApiError> {
+        if !matches!(req.method, Method::GET | Method::HEAD) {
+            self.set_watermark();
+        }
         let path = path::decode(&req.raw_path)?;
         // Leading slashes do not count; all that follows the bucket is the object's name, `//` included.
         let mut parts = path.trim_start_matches('/').splitn(4, '/');
@@ -142,6 +147,7 @@ impl Target {
                 Method::POST => self.frames(req).await,
                 _ => Ok(reply::method_not_allowed("POST")),
             },
+            ("v1", "jobs", "space", "") => self.job_space().await,
             ("v1", "jobs", "", "") => self.job_snaps(&mut req).await,
             ("v1", "promote", step, "") => match req.method {
                 Method::POST => self.promote(&mut req, step).await,

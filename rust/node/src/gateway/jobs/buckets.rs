@@ -32,6 +32,9 @@ impl Gateway {
                 "\"synchronize\" and \"ext\" exclude each other: copy without one of them",
             ));
         }
+        if !msg.dry_run {
+            self.check_room_everywhere(&format!("copy bucket \"{from}\" to \"{to}\"")).await?;
+        }
         let mut job = new_record("copy-bck");
         job.ctlmsg = msg.describe("cp", &from.cname(), &to.cname());
         job.args = serde_json::to_value(&msg)
@@ -56,6 +59,7 @@ impl Gateway {
             }
         }
         self.check_access(&from, ACCESS_MOVE_BUCKET, "MOVE-BUCKET")?;
+        self.check_room_everywhere(&format!("rename bucket \"{from}\" to \"{to}\"")).await?;
         let mut job = new_record("move-bck");
         job.ctlmsg = format!("mv {from}=>{to}");
         job.bck = Some(to.clone());
