@@ -1,14 +1,17 @@
 //! Appending to objects.
 //!
 //! Each append session is one growing file, `ais/appends/<bucket id>-<digest of the object>-<session>`, on
-//! the mountpath where the object belonged when the session began. The caller's handle carries how many
-//! bytes were acknowledged; what lies beyond is a torn append and is cut off by the next step. To flush a
+//! the mountpath where the object belonged when the session began. A mark beside it tells how many bytes
+//! were acknowledged; what lies beyond is a torn append and is cut off by the next step. The caller's handle
+//! carries the same number: a handle of an earlier append is refused, so that of several callers with one
+//! handle only one is told that it appended. The last append may be sent again with the handle it had. To flush a
 //! session, its file gets a trailer and becomes the object's blob: an entry under the reserved bucket id 0
 //! says so first, and is rolled forward after a crash.
 
 mod busy;
 mod files;
 mod flush;
+mod marks;
 mod vacate;
 
 use std::fmt;
@@ -26,9 +29,10 @@ use crate::reader::ObjectReader;
 use crate::store::{Store, check_name};
 pub(crate) use busy::Appends;
 use busy::Busy;
+use files::{OpenSession, conflict, find, path_of};
 pub(crate) use files::{bids, remove_where};
-use files::{find, path_of};
 pub(crate) use flush::roll_forward;
+use marks::Mark;
 pub(crate) use vacate::{any_on, vacate};
 
 /// Bytes copied at a time when a session begins with what the object has.
@@ -75,6 +79,10 @@ pub struct AppendWriter {
     hasher: Option<Hasher>,
     checked: u64,
     busy: Busy,
+    /// Where this append begins.
+    before: u64,
+    /// Where the session ends, if what comes may only be what was appended last.
+    again: Option<u64>,
     /// Whether the session has begun with this append: it ends with it unless that succeeds.
     fresh: bool,
     done: bool,
@@ -114,19 +122,34 @@ impl Store {
         let state = AppendState { id, size: 0, checksum };
         let hasher = Some(Hasher::new(checksum));
         let (fresh, done) = (true, false);
-        let mut writer =
-            AppendWriter { state, mountpath, path, file, hasher, checked: 0, busy, fresh, done };
+        let (checked, before, again) = (0, 0, None);
+        let mut writer = AppendWriter {
+            state,
+            mountpath,
+            path,
+            file,
+            hasher,
+            checked,
+            busy,
+            before,
+            again,
+            fresh,
+            done,
+        };
         if let Some(present) = present {
             writer.copy(&present)?;
+            writer.before = writer.state.size;
         }
         Ok(writer)
     }
 
-    /// Continues a session from where its handle says; what was written beyond is cut off.
+    /// Continues a session from where its handle says; what was written beyond is cut off. With the handle
+    /// that the last append had, the writer takes exactly the same bytes again, and changes nothing.
     ///
     /// # Errors
     ///
-    /// [`StoreError::UnknownAppend`]; [`StoreError::Busy`] while another request works on the session.
+    /// [`StoreError::UnknownAppend`]; [`StoreError::Busy`] while another request works on the session;
+    /// [`StoreError::AppendConflict`] for an older handle.
     pub fn continue_append(
         &self,
         (bid, uname): (u64, &str),
@@ -137,10 +160,23 @@ impl Store {
         let busy = shared.appends.enter(state.id.0)?;
         let (mountpath, path) = find(shared, bid, uname, state.id.0)?;
         mountpath.check_writable()?;
-        let file = files::open(&path, state)?;
-        let hasher = shared.appends.take_hasher(state);
-        let (fresh, done, checked) = (false, false, state.size);
-        Ok(AppendWriter { state, mountpath, path, file, hasher, checked, busy, fresh, done })
+        let OpenSession { file, again } = files::open_at(&path, state)?;
+        let hasher = if again.is_none() { shared.appends.take_hasher(state) } else { None };
+        let (fresh, done) = (false, false);
+        let (checked, before) = (state.size, state.size);
+        Ok(AppendWriter {
+            state,
+            mountpath,
+            path,
+            file,
+            hasher,
+            checked,
+            busy,
+            before,
+            again,
+            fresh,
+            done,
+        })
     }
 }
 
@@ -149,9 +185,17 @@ impl AppendWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`] or [`StoreError::Io`]. Drop the writer then.
+    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`] or [`StoreError::Io`];
+    /// [`StoreError::AppendConflict`] when the session went on with other bytes. Drop the writer then.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let end = self.state.size + bytes.len() as u64;
+        if let Some(stands_at) = self.again {
+            if end > stands_at || !self.has(bytes)? {
+                return Err(self.conflict(stands_at));
+            }
+            self.state.size = end;
+            return Ok(());
+        }
         if end > self.checked {
             self.mountpath.space.check(&self.mountpath.files, SPACE_CHECK_BYTES)?;
             self.checked = end + SPACE_CHECK_BYTES;
@@ -171,10 +215,44 @@ impl AppendWriter {
     }
 
     /// Ends the append. On return its bytes survive the end of the process.
-    pub fn finish(mut self) -> AppendState {
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write); then the session stands where it stood.
+    pub fn finish(mut self) -> Result<AppendState, StoreError> {
+        match self.again {
+            Some(stands_at) if stands_at != self.state.size => {
+                return Err(self.conflict(stands_at));
+            }
+            Some(_) => {}
+            None => {
+                let mark = Mark { before: self.before, size: self.state.size };
+                marks::write(&self.path, mark)?;
+                self.busy.keep_hasher(self.state, self.hasher.take());
+            }
+        }
         self.done = true;
-        self.busy.keep_hasher(self.state, self.hasher.take());
-        self.state
+        Ok(self.state)
+    }
+
+    /// Whether the session has these bytes where this append stands.
+    fn has(&self, bytes: &[u8]) -> Result<bool, StoreError> {
+        let mut buffer = vec![0; COPY_BYTES.min(bytes.len())];
+        let mut at = self.state.size;
+        for piece in bytes.chunks(COPY_BYTES) {
+            let known = buffer.get_mut(..piece.len()).unwrap_or_default();
+            let read = self.file.read_exact_at(known, at);
+            read.map_err(|source| StoreError::io(&self.path, "read", source))?;
+            if *known != *piece {
+                return Ok(false);
+            }
+            at += piece.len() as u64;
+        }
+        Ok(true)
+    }
+
+    fn conflict(&self, stands_at: u64) -> StoreError {
+        conflict(AppendState { size: self.before, ..self.state }, stands_at)
     }
 
     fn copy(&mut self, present: &ObjectReader) -> Result<(), StoreError> {

@@ -49,6 +49,12 @@ pub enum StoreError {
     /// There is no such append session: it was flushed or abandoned, or never begun.
     #[error("append session \"{id}\" does not exist: append again with an empty handle")]
     UnknownAppend { id: String },
+    /// The handle is not that of the session's last append; nothing was appended.
+    #[error(
+        "append session \"{id}\" stands at {stands_at} bytes and the handle at {handle}: another request \
+         used the handle; go on with the handle of the last answer, or append with an empty one"
+    )]
+    AppendConflict { id: String, stands_at: u64, handle: u64 },
     /// No such mountpath is attached, nor disabled.
     #[error("mountpath {} is not known here", path.display())]
     UnknownMountpath { path: PathBuf },

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use aistore_core::checksum::ChecksumType;
 use aistore_store::{Home, PartOptions, Pass, Store, StoreConfig};
-use support::{BID, Fixture, delete, get, list, options, put, uname};
+use support::{BID, Fixture, delete, emptied, get, list, options, put, uname};
 
 const CHILD_ENV: &str = "STORE_CRASH_CHANGES_CHILD";
 const SEED_ENV: &str = "STORE_CRASH_SEED";
@@ -163,11 +163,11 @@ fn upload(store: &Store, name: &str, bytes: &[u8]) {
 fn append(store: &Store, name: &str, bytes: &[u8]) {
     let object = uname(BID, name);
     let begun = store.begin_append((BID, &object, name), ChecksumType::Xxhash2).unwrap().finish();
-    let mut state = aistore_store::AppendState { size: 0, ..begun };
+    let mut state = emptied(store, begun.unwrap());
     for piece in bytes.chunks(bytes.len().div_ceil(3)) {
         let mut writer = store.continue_append((BID, &object), state).unwrap();
         writer.write(piece).unwrap();
-        state = writer.finish();
+        state = writer.finish().unwrap();
     }
     store.flush_append((BID, &object, name), state, &options()).unwrap();
 }

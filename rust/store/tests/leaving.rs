@@ -72,7 +72,7 @@ fn append(store: &Store, name: &str, state: Option<AppendState>, bytes: &[u8]) -
         Some(state) => store.continue_append((BID, &object), state).unwrap(),
     };
     writer.write(bytes).unwrap();
-    writer.finish()
+    writer.finish().unwrap()
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn append_sessions_move_and_go_on() {
         names.iter().map(|name| append(&store, name, None, &vec![1; 100_000])).collect();
     for gone in [&fixture.paths[0], &fixture.paths[1]] {
         drain(&store, gone);
-        assert_eq!((files_on(gone, "appends"), fixture.files("appends").len()), (0, 12));
+        assert_eq!((files_on(gone, "appends"), fixture.files("appends").len()), (0, 24));
         for (name, state) in names.iter().zip(&mut states) {
             *state = append(&store, name, Some(*state), b"+");
         }
@@ -197,7 +197,7 @@ fn a_mountpath_waits_for_an_append_under_way() {
     store.detach(&fixture.paths[0], true).unwrap();
     resilver(&store);
     assert_eq!(store.mountpaths().draining.len(), 1, "it waits");
-    let states: Vec<_> = writers.into_iter().map(aistore_store::AppendWriter::finish).collect();
+    let states: Vec<_> = writers.into_iter().map(|writer| writer.finish().unwrap()).collect();
     resilver(&store);
     assert!(store.mountpaths().draining.is_empty());
     for (state, i) in states.into_iter().zip(0..) {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use aistore_core::checksum::ChecksumType;
 use aistore_store::{Chunks, ObjectMeta, PartOptions, Place, PutOptions, Store, StoreError};
-use support::{BID, Fixture, delete, get, list, put_in, uname};
+use support::{BID, Fixture, delete, emptied, get, list, put_in, uname};
 
 const OLD: &[u8] = b"what was there before";
 
@@ -36,10 +36,10 @@ fn upload(store: &Store, name: &str, bytes: &[u8]) {
 fn append(store: &Store, name: &str, bytes: &[u8]) {
     let object = (BID, &*uname(BID, name), name);
     let begun = store.begin_append(object, ChecksumType::Xxhash2).unwrap().finish();
-    let begun = aistore_store::AppendState { size: 0, ..begun };
+    let begun = emptied(store, begun.unwrap());
     let mut writer = store.continue_append((BID, object.1), begun).unwrap();
     writer.write(bytes).unwrap();
-    store.flush_append(object, writer.finish(), &options(0)).unwrap();
+    store.flush_append(object, writer.finish().unwrap(), &options(0)).unwrap();
 }
 
 fn rename(store: &Store, name: &str, bytes: &[u8]) {

@@ -156,7 +156,9 @@ impl Target {
             };
             begun.map_err(|err| store_failure(&err, &object.cname()))
         };
-        let finish = |writer: AppendWriter| Ok(writer.finish());
+        let ended = cname.clone();
+        let finish =
+            move |writer: AppendWriter| writer.finish().map_err(|err| store_failure(&err, &ended));
         let state = receive_into(&cname, begin, finish, &mut req.body, length).await?;
         let handle = Handle { target: self.ctx.snode.daemon_id.clone(), state };
         let reply = reply::empty(StatusCode::OK);

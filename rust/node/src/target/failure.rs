@@ -27,7 +27,9 @@ pub(crate) fn store_failure(err: &StoreError, cname: &str) -> ApiError {
             "ErrBusy",
             format!("{cname}: the bucket is being renamed, nothing was changed: use its new name"),
         ),
-        StoreError::Busy(_) => ApiError::new(409, "ErrBusy", format!("{cname}: {err}")),
+        StoreError::Busy(_) | StoreError::AppendConflict { .. } => {
+            ApiError::new(409, "ErrBusy", format!("{cname}: {err}"))
+        }
         StoreError::Closed => ApiError::unavailable(format!("{cname}: the node is shutting down")),
         _ => {
             tracing::error!(object = cname, error = %err, "storage failure");

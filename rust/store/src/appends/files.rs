@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use aistore_core::placement;
 
+use super::marks::{self, Mark};
 use super::{AppendId, AppendState};
 use crate::error::StoreError;
 use crate::files::read_dir;
@@ -55,23 +56,54 @@ pub(crate) fn create(path: &Path) -> Result<File, StoreError> {
     file.map_err(|source| StoreError::io(path, "create", source))
 }
 
-/// Opens a session and cuts off what was not acknowledged.
+/// Opens a session at its end, and cuts off what was not acknowledged.
 pub(crate) fn open(path: &Path, state: AppendState) -> Result<File, StoreError> {
+    let file = open_at(path, state)?;
+    if file.again.is_some() {
+        return Err(conflict(state, marks::read(path)?.map_or(0, |mark| mark.size)));
+    }
+    Ok(file.file)
+}
+
+/// A session that was opened with a handle.
+pub(crate) struct OpenSession {
+    pub(crate) file: File,
+    /// Where the session ends, if the handle is from before the last append.
+    pub(crate) again: Option<u64>,
+}
+
+/// Opens a session with the handle of its last append or of the one before.
+pub(crate) fn open_at(path: &Path, state: AppendState) -> Result<OpenSession, StoreError> {
     let failed = |source| StoreError::io(path, "open", source);
     let file = File::options().write(true).read(true).open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
-    if length < state.size {
-        let reason = format!("it has {length} bytes, {} were acknowledged", state.size);
+    // A session of an older version has no mark before its next append.
+    let mark = marks::read(path)?.unwrap_or(Mark { before: state.size, size: state.size });
+    if state.size != mark.size && state.size != mark.before {
+        return Err(conflict(state, mark.size));
+    }
+    if length < mark.size {
+        let reason = format!("it has {length} bytes, {} were acknowledged", mark.size);
         return Err(StoreError::Corrupt { path: path.to_owned(), reason });
     }
-    if length > state.size {
-        file.set_len(state.size).map_err(|source| StoreError::io(path, "cut", source))?;
+    if length > mark.size {
+        file.set_len(mark.size).map_err(|source| StoreError::io(path, "cut", source))?;
     }
-    Ok(file)
+    Ok(OpenSession { file, again: Some(mark.size).filter(|size| *size != state.size) })
 }
 
-/// Removes the file of a session; a failure costs space until the session expires.
+/// The error for a handle that is not the session's last one.
+pub(crate) fn conflict(state: AppendState, stands_at: u64) -> StoreError {
+    StoreError::AppendConflict { id: state.id.to_string(), stands_at, handle: state.size }
+}
+
+/// Removes a session; a failure costs space until the session expires.
 pub(crate) fn remove(path: &Path) {
+    remove_file(path);
+    marks::remove(path);
+}
+
+pub(crate) fn remove_file(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -105,7 +137,25 @@ pub(crate) fn remove_where(
             removed += 1;
         }
     })?;
+    remove_stray_marks(shared)?;
     Ok(removed)
+}
+
+/// Removes the marks that a crash left of sessions that have ended.
+fn remove_stray_marks(shared: &Shared) -> Result<(), StoreError> {
+    for mountpath in shared.set().members() {
+        for_each_name(mountpath, |name| {
+            let session = marks::session_of(name).and_then(|name| Some((name, parse_name(name)?)));
+            if let Some((name, (_, _, id))) = session
+                && let Some(_busy) = shared.appends.enter_to_move(id)
+                && let path = path_of_name(mountpath, name)
+                && !path.exists()
+            {
+                marks::remove(&path);
+            }
+        })?;
+    }
+    Ok(())
 }
 
 fn for_each(shared: &Shared, mut see: impl FnMut(u64, u64, &Path)) -> Result<(), StoreError> {
@@ -128,18 +178,27 @@ pub(crate) struct SessionFile {
 
 /// The sessions on a mountpath.
 pub(crate) fn on(mountpath: &Mountpath) -> Result<Vec<SessionFile>, StoreError> {
-    let dir = mountpath.files.path(DIR);
     let mut found = Vec::new();
+    for_each_name(mountpath, |name| {
+        if let Some((bid, object, id)) = parse_name(name) {
+            found.push(SessionFile { bid, object, id, path: path_of_name(mountpath, name) });
+        }
+    })?;
+    Ok(found)
+}
+
+fn for_each_name(mountpath: &Mountpath, mut see: impl FnMut(&str)) -> Result<(), StoreError> {
+    let dir = mountpath.files.path(DIR);
     if !dir.exists() {
-        return Ok(found);
+        return Ok(());
     }
     for entry in read_dir(&dir)? {
         let entry = entry.map_err(|source| StoreError::io(&dir, "list", source))?;
-        if let Some((bid, object, id)) = entry.file_name().to_str().and_then(parse_name) {
-            found.push(SessionFile { bid, object, id, path: entry.path() });
+        if let Some(name) = entry.file_name().to_str() {
+            see(name);
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Bucket id, object and session of a file's name.
@@ -157,7 +216,7 @@ mod tests {
     fn names_are_read_back() {
         let object = placement::digest("ais/@#/b/o");
         assert_eq!(parse_name(&name_of(1 << 63, "ais/@#/b/o", 77)), Some((1 << 63, object, 77)));
-        for bad in ["", "1-2", "x-1-2", "1-2-3-4"] {
+        for bad in ["", "1-2", "x-1-2", "1-2-3-4", "1-2-3.at"] {
             assert_eq!(parse_name(bad), None, "{bad}");
         }
     }

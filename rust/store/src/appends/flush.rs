@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aistore_core::checksum::{ChecksumType, Hasher};
 
 use super::files::{self, find, name_of, path_of_name};
-use super::{AppendState, COPY_BYTES};
+use super::{AppendState, COPY_BYTES, marks};
 use crate::codec::{self, Input, RESERVED_BID, put_bytes};
 use crate::config::PutOptions;
 use crate::error::StoreError;
@@ -117,6 +117,7 @@ impl Store {
             steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
             intents::commit(steps)?;
         }
+        marks::remove(&path);
         shared.clear(&key, &home, &meta, old, before.as_ref())?;
         drop(busy);
         Ok(meta)

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aistore_core::placement;
 
-use super::COPY_BYTES;
 use super::files::{self, SessionFile};
+use super::{COPY_BYTES, marks};
 use crate::error::StoreError;
 use crate::mountpath::{Mountpath, SharedMountpath};
 use crate::set::MountpathSet;
@@ -60,8 +60,9 @@ fn move_one(
     if !to.exists() {
         home.check_writable()?;
         let (tmp, file) = home.files.create_tmp()?;
+        let tmp_path = home.files.path("tmp").join(&tmp);
         let placed = copy(home, &from, &file, session, cancel)
-            .and_then(|()| place(shared, set, &home.files.path("tmp").join(&tmp), &to));
+            .and_then(|()| place(shared, set, (&session.path, &tmp_path), &to));
         match placed {
             Ok(true) => {}
             Ok(false) => {
@@ -107,7 +108,7 @@ fn copy(
 fn place(
     shared: &Shared,
     set: &Arc<MountpathSet>,
-    tmp: &Path,
+    (from, tmp): (&Path, &Path),
     to: &Path,
 ) -> Result<bool, StoreError> {
     let _open = shared.enter()?;
@@ -117,6 +118,10 @@ fn place(
     if let Some(dir) = to.parent() {
         fs::create_dir_all(dir)
             .map_err(|source| StoreError::io(dir, "create the directory", source))?;
+    }
+    // Without its session the mark means nothing, so it goes first.
+    if let Some(mark) = marks::read(from)? {
+        marks::write(to, mark)?;
     }
     fs::rename(tmp, to).map_err(|source| StoreError::io(to, "create", source))?;
     Ok(true)

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use aistore_core::checksum::{ChecksumType, checksum};
 use aistore_core::list::directory;
-use aistore_store::{ListQuery, ObjectMeta, PutOptions, Store, StoreConfig, StoreError};
+use aistore_store::{
+    AppendState, ListQuery, ObjectMeta, PutOptions, Store, StoreConfig, StoreError,
+};
 
 pub(crate) const BID: u64 = 1 << 63 | 5;
 
@@ -39,6 +41,23 @@ impl Fixture {
         }
         found
     }
+}
+
+/// Takes an append session back to its begin, by forgetting where it stands.
+pub(crate) fn emptied(store: &Store, state: AppendState) -> AppendState {
+    let paths = store.mountpaths();
+    let draining = paths.draining.into_iter().map(|(path, _)| path);
+    let mut marks = Vec::new();
+    paths
+        .available
+        .into_iter()
+        .chain(draining)
+        .for_each(|path| walk(&path.join("ais/appends"), &mut marks));
+    let of_session = format!("-{}.at", state.id);
+    for mark in marks.into_iter().filter(|mark| mark.to_string_lossy().ends_with(&of_session)) {
+        std::fs::remove_file(mark).unwrap();
+    }
+    AppendState { size: 0, ..state }
 }
 
 pub(crate) fn walk(dir: &Path, found: &mut Vec<PathBuf>) {

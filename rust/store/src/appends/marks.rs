@@ -1,0 +1,110 @@
+//! Where sessions stand: a small file beside each session's own.
+//!
+//! The length of a session's file does not tell what was acknowledged: an append may have been torn. The mark
+//! is written after the bytes of an append and before its answer, in one piece.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use super::files;
+use crate::error::StoreError;
+
+const SUFFIX: &str = "at";
+const VERSION: u8 = 1;
+const BYTES: usize = 1 + 8 + 8 + 4;
+
+/// The last append of a session: from where to where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) before: u64,
+    pub(crate) size: u64,
+}
+
+impl Mark {
+    fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(BYTES);
+        out.push(VERSION);
+        out.extend_from_slice(&self.before.to_be_bytes());
+        out.extend_from_slice(&self.size.to_be_bytes());
+        out.extend_from_slice(&crc32c::crc32c(&out).to_be_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (bytes, sum) = bytes.split_last_chunk::<4>()?;
+        let (version, rest) = bytes.split_first()?;
+        let (before, rest) = rest.split_first_chunk::<8>()?;
+        let (size, rest) = rest.split_first_chunk::<8>()?;
+        let whole = *version == VERSION
+            && rest.is_empty()
+            && u32::from_be_bytes(*sum) == crc32c::crc32c(bytes);
+        whole.then(|| Self { before: u64::from_be_bytes(*before), size: u64::from_be_bytes(*size) })
+    }
+}
+
+/// Where the mark of a session is.
+pub(crate) fn path_of(session: &Path) -> PathBuf {
+    session.with_added_extension(SUFFIX)
+}
+
+/// Name of the file of a session, of that of its mark.
+pub(crate) fn session_of(name: &str) -> Option<&str> {
+    name.strip_suffix(SUFFIX)?.strip_suffix('.')
+}
+
+/// Writes the mark; it survives the end of the process.
+pub(crate) fn write(session: &Path, mark: Mark) -> Result<(), StoreError> {
+    let path = path_of(session);
+    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    let written = file.and_then(|file| file.write_all_at(&mark.encode(), 0));
+    written.map_err(|source| StoreError::io(&path, "write to", source))
+}
+
+/// Reads the mark; `None` where none was written, or not whole.
+pub(crate) fn read(session: &Path) -> Result<Option<Mark>, StoreError> {
+    let path = path_of(session);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Mark::decode(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StoreError::io(&path, "read", source)),
+    }
+}
+
+/// Removes the mark of a session that has ended.
+pub(crate) fn remove(session: &Path) {
+    files::remove_file(&path_of(session));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn marks_are_read_back_and_torn_ones_are_not() {
+        let mark = Mark { before: 7, size: u64::MAX };
+        let bytes = mark.encode();
+        assert_eq!(Mark::decode(&bytes), Some(mark));
+        for len in 0..BYTES {
+            assert_eq!(Mark::decode(&bytes[..len]), None);
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let session = directory.path().join("1-2-3");
+        assert_eq!(read(&session).unwrap(), None);
+        write(&session, mark).unwrap();
+        assert_eq!(read(&session).unwrap(), Some(mark));
+        assert_eq!(session_of("1-2-3.at"), Some("1-2-3"));
+        assert_eq!(session_of("1-2-3"), None);
+        remove(&session);
+        assert_eq!(read(&session).unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(bytes in any::<Vec<u8>>()) {
+            let _ = Mark::decode(&bytes);
+        }
+    }
+}
