@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::layout::Layout;
 use super::outbox::Page;
 use super::plan::{Entry, Plan, Route};
+use crate::target::Target;
 use crate::target::archive;
 use crate::target::buffers::BUFFER_BYTES;
 use crate::target::failure::read_failure;
@@ -54,7 +55,8 @@ pub(crate) enum Item {
 enum Outcome {
     Encoded(Range<usize>, u64),
     Open(Located),
-    Failed(ApiError),
+    /// The entry at this position.
+    Failed(usize, ApiError),
 }
 
 struct Group {
@@ -74,6 +76,8 @@ struct Work {
 /// Yields the batch's local entries in order.
 pub(crate) struct LocalEntries {
     work: Arc<Work>,
+    /// Whom to ask for objects of buckets that are being renamed.
+    target: Option<Arc<Target>>,
     next: usize,
     group_size: usize,
     reading: VecDeque<JoinHandle<Group>>,
@@ -81,6 +85,12 @@ pub(crate) struct LocalEntries {
 }
 
 impl LocalEntries {
+    /// Starts reading at once, with objects of buckets that are being renamed.
+    pub(crate) fn of(target: &Arc<Target>, plan: Arc<Plan>, layout: Layout) -> Self {
+        let (objects, node) = (Arc::clone(&target.objects), target.ctx.display());
+        Self { target: Some(Arc::clone(target)), ..Self::new(objects, plan, layout, node) }
+    }
+
     /// Starts reading at once. `node` is the display form of this node.
     pub(crate) fn new(
         objects: Arc<Objects>,
@@ -92,6 +102,7 @@ impl LocalEntries {
         let work = Arc::new(Work { objects, plan, positions, layout, node });
         let mut entries = Self {
             work,
+            target: None,
             next: 0,
             group_size: FIRST_GROUP,
             reading: VecDeque::new(),
@@ -110,7 +121,7 @@ impl LocalEntries {
                         return Ok(Item::Encoded(group.bytes.clone(), range, size));
                     }
                     Some(Outcome::Open(located)) => return Ok(Item::Open(located)),
-                    Some(Outcome::Failed(error)) => return Ok(Item::Failed(error)),
+                    Some(Outcome::Failed(at, error)) => return self.look_again(at, error).await,
                     None => self.current = None,
                 }
             }
@@ -124,6 +135,28 @@ impl LocalEntries {
             self.current = Some(group);
             self.read_ahead();
         }
+    }
+
+    /// An entry that is missing because its bucket is being renamed is brought, and read then.
+    async fn look_again(&self, position: usize, error: ApiError) -> Result<Item, ApiError> {
+        let object = self.work.plan.entries.get(position).and_then(|entry| entry.object.as_ref());
+        let (Some(target), Some(object), 404) = (&self.target, object, error.status) else {
+            return Ok(Item::Failed(error));
+        };
+        match target.pull_renamed(object).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Item::Failed(error)),
+            Err(error) => return Ok(Item::Failed(error)),
+        }
+        let work = Arc::clone(&self.work);
+        let located = tokio::task::spawn_blocking(move || {
+            let entry = work.plan.entries.get(position);
+            entry.map_or(Err(error), |entry| locate(&work.objects, entry, &work.node))
+        });
+        Ok(match located.await.map_err(|err| lost_task(&err))? {
+            Ok(located) => Item::Open(located),
+            Err(error) => Item::Failed(error),
+        })
     }
 
     /// Sizes the next groups so that one about fills its buffer.
@@ -151,7 +184,7 @@ impl Outcome {
         match self {
             Self::Encoded(_, size) => *size,
             Self::Open(located) => located.extent.length(),
-            Self::Failed(_) => 0,
+            Self::Failed(..) => 0,
         }
     }
 }
@@ -170,7 +203,7 @@ impl Work {
     fn read_entry(&self, position: usize, entry: &Entry, page: &mut Page) -> Outcome {
         let located = match locate(&self.objects, entry, &self.node) {
             Ok(located) => located,
-            Err(error) => return Outcome::Failed(error),
+            Err(error) => return Outcome::Failed(position, error),
         };
         let size = located.extent.length();
         if size > SMALL_ENTRY_BYTES {
@@ -188,7 +221,7 @@ impl Work {
         let Located { mut extent, .. } = located;
         if let Err(err) = extent.read_exact(page.grow(length)) {
             page.cut(from);
-            return Outcome::Failed(read_failure(&err, &cname(entry)));
+            return Outcome::Failed(position, read_failure(&err, &cname(entry)));
         }
         page.put(suffix);
         Outcome::Encoded(from..page.at(), size)

@@ -181,7 +181,7 @@ impl Target {
 
     /// Starts reading everywhere at once.
     pub(super) fn assembler(
-        &self,
+        self: &Arc<Self>,
         plan: Plan,
         layout: Layout,
         on_failure: OnFailure,
@@ -196,9 +196,8 @@ impl Target {
             let opening = open_peer(Arc::clone(&self.ctx), node, state.version, body.into());
             peers.push(PeerEntries::new(node.display(), opening));
         }
-        let (objects, node) = (Arc::clone(&self.objects), self.ctx.display());
-        let local = LocalEntries::new(Arc::clone(&objects), Arc::clone(&plan), layout, node);
-        Ok(Assembler::new(plan, layout, on_failure, objects.pool.clone(), local, peers))
+        let local = LocalEntries::of(self, Arc::clone(&plan), layout);
+        Ok(Assembler::new(plan, layout, on_failure, self.objects.pool.clone(), local, peers))
     }
 }
 
