@@ -14,7 +14,7 @@ mod job;
 mod kinds;
 mod receive;
 mod report;
-mod stripes;
+pub(crate) mod stripes;
 mod summary;
 mod transfer;
 mod walk;

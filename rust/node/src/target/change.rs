@@ -1,7 +1,7 @@
 //! Changes of an object that leave its bytes alone: custom metadata, its name; and who is at it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use aistore_core::bucket::validate_object_name;
@@ -9,7 +9,7 @@ use aistore_core::custom_md;
 use aistore_core::error::ApiError;
 use aistore_core::placement::owner;
 use aistore_core::props::{ACCESS_MOVE_OBJECT, ACCESS_UPDATE_OBJECT};
-use aistore_store::Condition;
+use aistore_store::{Condition, ObjectMeta, StoreError};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -20,6 +20,10 @@ use super::place::Found;
 use super::{Target, conditions};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
+
+/// How often a rename takes along metadata that changed while it went on. From the second time on, changes
+/// of metadata wait.
+const MAX_MOVES: u32 = 4;
 
 impl Target {
     /// PATCH: adds to the custom metadata, or replaces it (`set-new-custom`).
@@ -39,6 +43,7 @@ impl Target {
         }
         let custom = custom_of(message.value)?;
         custom_md::validate(&custom)?;
+        let _alone = self.patches.lock(&object.uname).await;
         self.check_conditions(req, &object).await?;
         let replace = req.query.flag("set-new-custom");
         let (target, changed) = (Arc::clone(self), object.clone());
@@ -63,7 +68,8 @@ impl Target {
     /// `rename-obj`: another name in the same bucket, in place of what has it.
     ///
     /// Atomic where both names belong to this target. Where they do not, the object is copied to the other
-    /// target first and removed here afterwards, unless it was changed meanwhile.
+    /// target first and removed here afterwards. Metadata that changes meanwhile is taken along. Content that
+    /// is written meanwhile stays under the old name: that write came after the rename.
     pub(super) async fn rename(
         self: &Arc<Self>,
         req: &Req,
@@ -103,6 +109,8 @@ impl Target {
                 "{cname}: the new name is the old one, nothing to rename"
             )));
         }
+        // Of two renames of one object the second finds nothing, wherever the names lead.
+        let _alone = self.renames.lock(&from.uname).await;
         self.check_conditions(req, &from).await?;
         let to = found.object(new_name)?;
         let holder = owner(&found.state.smap, &to.uname).map(|node| node.daemon_id.as_str());
@@ -140,19 +148,54 @@ impl Target {
         from: &ObjectRef,
         to: ObjectRef,
     ) -> Result<(), ApiError> {
-        let reader = self.open_existing(from).await?;
-        let moved = reader.meta().blob;
-        let delivery = Delivery::of(Operation::Rename, to, reader.meta());
-        self.deliver(&found.state, delivery, self.body_of(reader)).await?;
+        let mut unpatched = None;
+        for attempt in 0..MAX_MOVES {
+            if attempt > 0 && unpatched.is_none() {
+                unpatched = self.patches.lock(&from.uname).await;
+            }
+            let reader = self.open_existing(from).await?;
+            let moved = reader.meta().clone();
+            let delivery = Delivery::of(Operation::Rename, to.clone(), &moved);
+            self.deliver(&found.state, delivery, self.body_of(reader)).await?;
+            if self.remove_moved(from, moved).await? {
+                return Ok(());
+            }
+        }
+        Err(ApiError::new(
+            409,
+            "ErrBusy",
+            format!(
+                "{}: its metadata is changed all the time, it could not be renamed to \"{}\": try again",
+                from.cname(),
+                to.name
+            ),
+        ))
+    }
+
+    /// Removes the object if it is still what was moved; `false` when its metadata is newer, so that it must
+    /// be moved once more.
+    async fn remove_moved(
+        self: &Arc<Self>,
+        from: &ObjectRef,
+        moved: ObjectMeta,
+    ) -> Result<bool, ApiError> {
         let (target, old) = (Arc::clone(self), from.clone());
         let removed = tokio::task::spawn_blocking(move || {
-            let same = Condition::new(move |present| present.blob == moved);
+            let present = Arc::new(OnceLock::new());
+            let (seen, wanted) = (Arc::clone(&present), moved.clone());
+            let same = Condition::new(move |present| {
+                let _ = seen.set(present.clone());
+                same_content(present, &wanted) && present.custom == wanted.custom
+            });
             let ObjectRef { bid, uname, name, .. } = &old;
             let removed = target.objects.store.delete_if(*bid, uname, name, Some(&same));
             target.objects.readers.invalidate(uname);
             match removed {
+                Ok(_) => Ok(true),
                 // Written anew meanwhile: that write came after the rename.
-                Ok(_) | Err(aistore_store::StoreError::Precondition { .. }) => Ok(()),
+                Err(StoreError::Precondition { .. }) => {
+                    Ok(!present.get().is_some_and(|present| same_content(present, &moved)))
+                }
                 Err(err) => Err(store_failure(&err, &old.cname())),
             }
         });
@@ -188,6 +231,13 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// Whether two descriptions of one name are of the same write: what changes of metadata, and moves between
+/// mountpaths, leave as it is.
+fn same_content(one: &ObjectMeta, other: &ObjectMeta) -> bool {
+    let of = |meta: &ObjectMeta| (meta.size, meta.mtime_ns, meta.version, meta.checksum_type);
+    of(one) == of(other) && one.checksum == other.checksum
 }
 
 /// The pairs of a PATCH.

@@ -53,6 +53,7 @@ use crate::http::drain::discard;
 use crate::http::reply::{self, ErrorContext};
 use crate::http::{Reply, Req, path};
 use crate::jobs::Registry;
+use crate::jobs::stripes::Stripes;
 use crate::sendfile;
 use objects::{ObjectRef, Objects};
 
@@ -60,6 +61,10 @@ use objects::{ObjectRef, Objects};
 pub struct Target {
     pub(crate) ctx: Arc<NodeContext>,
     pub(crate) objects: Arc<Objects>,
+    /// Objects that are being renamed, by their old names.
+    renames: Stripes,
+    /// Objects whose metadata is being changed, or must not change.
+    patches: Stripes,
     /// Shares of jobs.
     pub(crate) jobs: Registry,
     /// Admission of batches.
@@ -114,9 +119,12 @@ impl Target {
         ctx.tasks.spawn_until_stop(forget_destroyed(ctx.state.clone(), Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(parts::expire(Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(capacity::follow(ctx.clone(), Arc::clone(&objects.store)));
+        ctx.tasks.spawn_until_stop(parts::tidy(Arc::clone(&objects)));
         Arc::new(Self {
             ctx,
             objects,
+            renames: Stripes::default(),
+            patches: Stripes::default(),
             jobs: Registry::default(),
             batches: Arc::new(Semaphore::new(moss::MAX_PENDING)),
             frame_requests: Arc::new(Semaphore::new(frames::MAX_PENDING)),

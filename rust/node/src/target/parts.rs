@@ -22,6 +22,8 @@ use crate::tasks::lost_task;
 
 /// An upload without activity for so long is abandoned: a day.
 const IDLE_NS: u64 = 24 * 3600 * 1_000_000_000;
+/// How often discarded parts that nobody reads any more are looked for.
+const TIDY_PERIOD: Duration = Duration::from_secs(1);
 /// How often abandoned uploads are looked for.
 const EXPIRY_PERIOD: Duration = Duration::from_mins(10);
 /// Greatest number of a part.
@@ -207,15 +209,26 @@ pub(super) async fn expire(objects: Arc<Objects>) {
         ticks.tick().await;
         let store = Arc::clone(&objects.store);
         let before = now_ns().saturating_sub(IDLE_NS);
-        let work = move || {
-            store.tidy()?;
-            store.expire_uploads(before)
-        };
+        let work = move || store.expire_uploads(before);
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(0)) => {}
             Ok(Ok(uploads)) => tracing::info!(uploads, "abandoned uploads removed"),
             Ok(Err(error)) => tracing::warn!(%error, "cannot remove abandoned uploads"),
             Err(error) => tracing::error!(%error, "the removal of abandoned uploads was lost"),
+        }
+    }
+}
+
+/// Gives back the space of discarded parts whose last reader is gone. A deleted object that was read just
+/// before keeps its parts until the caches let go of it.
+pub(super) async fn tidy(objects: Arc<Objects>) {
+    let mut ticks = tokio::time::interval(TIDY_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let store = Arc::clone(&objects.store);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.tidy()).await {
+            tracing::debug!(%error, "discarded parts stay for now");
         }
     }
 }
