@@ -233,3 +233,65 @@ def test_a_lost_disk_of_a_mirrored_bucket_loses_nothing(single: aistore.LocalClu
     shutil.rmtree(Path(lost) / "ais" / "blobs")
     for index in range(COUNT):
         assert disks.get("b", index).body == content(index), index
+
+
+def statuses(disks: Disks, bucket: str) -> dict[str, list[int]]:
+    """Statuses of the entries of each object when what is misplaced is asked for too."""
+    action = {"action": "list", "value": {"flags": "2", "props": "name,size,status,copies"}}
+    answer = disks.wire.send("GET", f"/v1/buckets/{bucket}", action=action)
+    assert answer.status == 200, answer.body
+    found: dict[str, list[int]] = {}
+    for entry in answer.json()["entries"]:
+        assert entry["flags"] & 64
+        found.setdefault(entry["name"], []).append(entry["flags"] & 31)
+    return found
+
+
+def test_the_listing_tells_copies_and_what_is_misplaced(single: aistore.LocalCluster) -> None:
+    disks = Disks(single)
+
+    def resilver(enabled: str) -> None:
+        query = {"resilver.enabled": enabled}
+        assert disks.wire.send("PUT", "/v1/cluster/set-config", **query).status == 200
+
+    disks.create("mirrored", mirror={"enabled": True, "copies": 2})
+    disks.create("plain")
+    for index in range(COUNT):
+        disks.put("mirrored", index)
+        disks.put("plain", index)
+    assert list(statuses(disks, "mirrored").values()) == [[0, 3]] * COUNT
+    assert list(statuses(disks, "plain").values()) == [[0]] * COUNT
+
+    # Taken away at once: copies stay without their objects, what had none is missing.
+    gone = disks.lists()["available"][1]
+    assert disks.change("POST", "disable-mp", gone, dntres="true").status == 200
+    seen = statuses(disks, "mirrored")
+    assert len(seen) == COUNT
+    kinds = {tuple(found) for found in seen.values()}
+    assert kinds == {(0,), (0, 3), (4,)}
+    assert 0 < len(statuses(disks, "plain")) < COUNT
+    resilver("false")
+    assert disks.change("POST", "enable-mp", gone).status == 200
+    assert list(statuses(disks, "mirrored").values()) == [[0, 3]] * COUNT
+    assert list(statuses(disks, "plain").values()) == [[0]] * COUNT
+
+    # Emptied and brought back: objects that belong there lie elsewhere until a resilver.
+    resilver("true")
+    assert disks.change("POST", "disable-mp", gone).status == 200
+    disks.wait_drained()
+    disks.wait_idle()
+    assert list(statuses(disks, "plain").values()) == [[0]] * COUNT
+    resilver("false")
+    assert disks.change("POST", "enable-mp", gone).status == 200
+    off = [name for name, found in statuses(disks, "plain").items() if found == [2]]
+    assert 0 < len(off) < COUNT
+    names = {"action": "list", "value": {"flags": "0"}}
+    entries = disks.wire.send("GET", "/v1/buckets/plain", action=names).json()["entries"]
+    assert [entry["flags"] for entry in entries] == [64] * COUNT
+    resilver("true")
+    start = {"action": "start", "value": {"Kind": "resilver", "DaemonID": disks.target}}
+    started = disks.wire.send("PUT", "/v1/cluster", action=start)
+    assert started.status == 200, started.body
+    disks.wait_idle()
+    assert list(statuses(disks, "plain").values()) == [[0]] * COUNT
+    assert list(statuses(disks, "mirrored").values()) == [[0, 3]] * COUNT

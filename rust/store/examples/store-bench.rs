@@ -46,8 +46,15 @@ fn put(store: &Store, name: &str, bytes: &[u8]) {
 fn list_all(store: &Store, delimiter: bool, page: usize, meta: bool) -> usize {
     let (mut after, mut count) = (String::new(), 0);
     loop {
-        let query =
-            ListQuery { prefix: "", after: &after, limit: page, delimiter, meta, copies: false };
+        let query = ListQuery {
+            prefix: "",
+            after: &after,
+            limit: page,
+            delimiter,
+            meta,
+            copies: false,
+            unames: None,
+        };
         let chunk = store.list(BID, &query).unwrap();
         count += chunk.entries.len();
         match chunk.entries.last() {
@@ -72,6 +79,7 @@ fn main() {
                 delimiter: false,
                 meta: true,
                 copies: false,
+                unames: None,
             };
             store.list(BID, &query).unwrap()
         });

@@ -31,6 +31,9 @@ pub struct ListQuery<'a> {
     pub meta: bool,
     /// Whether copies are wanted too. They follow their object, and one name is never cut in two by the limit.
     pub copies: bool,
+    /// What the bucket's unames begin with. Where given, objects that lie off their own mountpath are told
+    /// apart, which costs something only while objects may lie anywhere.
+    pub unames: Option<&'a str>,
 }
 
 /// What a line of a listing is.
@@ -39,6 +42,8 @@ pub enum Standing {
     /// An object.
     #[default]
     Main,
+    /// An object on another mountpath than its own.
+    Misplaced,
     /// A virtual directory.
     Directory,
     /// A copy of an object.
@@ -255,7 +260,10 @@ impl<'s> Merge<'s> {
         let alone = main.is_none();
         if !query.copies {
             let newest = copies.into_iter().max_by_key(|copy| copy.meta.blob);
-            out.extend(main.or(newest).map(|one| Listed { name, standing: Standing::Main, ..one }));
+            if let Some(one) = main.or(newest) {
+                let standing = self.standing(&one, &name, query);
+                out.push(Listed { name, standing, ..one });
+            }
             return Ok(());
         }
         let at = out.len();
@@ -267,9 +275,20 @@ impl<'s> Merge<'s> {
             out.push(copy);
         }
         if let Some(main) = main {
-            out.insert(at, Listed { name, ..main });
+            let standing = self.standing(&main, &name, query);
+            out.insert(at, Listed { name, standing, ..main });
         }
         Ok(())
+    }
+
+    /// Whether an object is where it belongs, as far as the query wants to know.
+    fn standing(&self, main: &Listed, name: &str, query: &ListQuery<'_>) -> Standing {
+        match query.unames.filter(|_| self.set.scattered) {
+            Some(unames) if self.set.own(&format!("{unames}{name}")).path() != &main.mountpath => {
+                Standing::Misplaced
+            }
+            _ => Standing::Main,
+        }
     }
 
     /// Moves every source past the keys that start with `prefix`.

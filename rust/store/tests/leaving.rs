@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aistore_core::checksum::ChecksumType;
 use aistore_store::{
-    AppendState, Chunks, Home, PartOptions, Pass, PutOptions, Store, StoreError, UploadId,
+    AppendState, Chunks, Home, ListQuery, PartOptions, Pass, PutOptions, Standing, Store,
+    StoreError, UploadId,
 };
 use support::{BID, Fixture, get, list, options, put, put_in, uname};
 
@@ -301,4 +302,29 @@ fn parts_on_a_mountpath_that_was_taken_away_are_asked_for_again() {
     send(&store, &name, id, 1);
     send(&store, &name, id, 2);
     complete(&store, &name, id, 2);
+}
+
+#[test]
+fn what_lies_off_its_place_is_told_apart_until_it_moved() {
+    let fixture = Fixture::new(1);
+    let store = fixture.open();
+    for index in 0..40 {
+        put(&store, &format!("o{index:02}"), b"x").unwrap();
+    }
+    let prefix = uname(BID, "");
+    let misplaced = || {
+        let query = ListQuery { unames: Some(&prefix), ..support::query("", "", 100, false) };
+        let chunk = store.list(BID, &query).unwrap();
+        assert_eq!(chunk.entries.len(), 40);
+        let off = chunk.entries.iter().filter(|one| one.standing == Standing::Misplaced);
+        off.count()
+    };
+    assert_eq!(misplaced(), 0);
+    let another = fixture.paths[0].parent().unwrap().join("another");
+    std::fs::create_dir(&another).unwrap();
+    store.attach(&another).unwrap();
+    let off = misplaced();
+    assert!((1..40).contains(&off), "{off}");
+    resilver(&store);
+    assert_eq!(misplaced(), 0);
 }

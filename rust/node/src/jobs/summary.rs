@@ -119,6 +119,7 @@ impl Target {
                 delimiter: false,
                 meta: false,
                 copies: true,
+                unames: None,
             };
             let chunk = self.objects.store.list(bid, &query);
             let chunk = chunk.map_err(|err| store_failure(&err, &bucket.cname()))?;

@@ -51,6 +51,7 @@ impl Walk {
                 delimiter: walk.non_recursive,
                 meta: false,
                 copies: false,
+                unames: None,
             };
             let listed = target.objects.store.list(walk.bid, &query);
             listed.map_err(|err| store_failure(&err, &walk.bucket.cname()))

@@ -9,8 +9,9 @@ use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::list::{
     DEFAULT_LAYOUT, ENTRY_CACHED, ENTRY_CHUNKED, ENTRY_COPY, ENTRY_COPY_WITHOUT_MAIN, ENTRY_IS_DIR,
-    ENTRY_WRONG_NODE, FLAG_ARCH_DIR, FLAG_CACHED, FLAG_MISSING, FLAG_NAME_ONLY, FLAG_NAME_SIZE,
-    FLAG_NO_RECURSION, ListEntry, ListMsg, ListPage, MAX_PAGE_SIZE, format_time,
+    ENTRY_STATUS_MASK, ENTRY_WRONG_MOUNTPATH, ENTRY_WRONG_NODE, FLAG_ARCH_DIR, FLAG_CACHED,
+    FLAG_MISSING, FLAG_NAME_ONLY, FLAG_NAME_SIZE, FLAG_NO_RECURSION, ListEntry, ListMsg, ListPage,
+    MAX_PAGE_SIZE, format_time,
 };
 use aistore_core::placement::owner;
 use aistore_store::{ListQuery, Listed, Standing};
@@ -60,6 +61,7 @@ impl Target {
         let wanted = usize::try_from(msg.page_size).ok().filter(|size| *size > 0);
         // Names alone are those of objects in their place.
         let missing = msg.flags & FLAG_MISSING != 0 && msg.flags & FLAG_NAME_ONLY == 0;
+        let unames = bucket.object_uname("");
         let query = ListQuery {
             prefix: msg.prefix.strip_suffix('*').unwrap_or(&msg.prefix),
             after: msg.continuation_token.as_str().max(msg.start_after.as_str()),
@@ -67,6 +69,7 @@ impl Target {
             delimiter: msg.flags & FLAG_NO_RECURSION != 0,
             meta: fields.needs_metadata(),
             copies: missing,
+            unames: missing.then_some(unames.as_str()),
         };
         let chunk = self.objects.store.list(bid, &query);
         let chunk = chunk.map_err(|err| store_failure(&err, &bucket.cname()))?;
@@ -87,10 +90,10 @@ impl Target {
     /// Marks objects that another target owns by the current map.
     fn mark_misplaced(&self, bucket: &Bucket, entries: &mut [ListEntry]) {
         let state = self.ctx.state();
-        for entry in entries.iter_mut().filter(|entry| entry.flags == ENTRY_CACHED) {
+        for entry in entries.iter_mut().filter(|entry| is_main(entry.flags)) {
             let found = owner(&state.smap, &bucket.object_uname(&entry.name));
             if found.is_some_and(|owner| owner.daemon_id != self.ctx.snode.daemon_id) {
-                entry.flags |= ENTRY_WRONG_NODE;
+                entry.flags = entry.flags & !ENTRY_STATUS_MASK | ENTRY_WRONG_NODE;
             }
         }
     }
@@ -104,6 +107,11 @@ impl Target {
             .chain(mountpaths.draining.into_iter().map(|(path, _)| path));
         paths.map(|path| (path.clone(), self.location(&path))).collect()
     }
+}
+
+/// Whether an entry is an object itself, on whichever mountpath.
+fn is_main(flags: u16) -> bool {
+    flags & ENTRY_IS_DIR == 0 && matches!(flags & ENTRY_STATUS_MASK, 0 | ENTRY_WRONG_MOUNTPATH)
 }
 
 /// Location texts of the mountpaths.
@@ -161,6 +169,7 @@ impl Fields {
                 return ListEntry { name, flags: ENTRY_IS_DIR, ..ListEntry::default() };
             }
             Standing::Main => ENTRY_CACHED,
+            Standing::Misplaced => ENTRY_CACHED | ENTRY_WRONG_MOUNTPATH,
             Standing::Copy => ENTRY_CACHED | ENTRY_COPY,
             Standing::CopyWithoutMain => ENTRY_CACHED | ENTRY_COPY_WITHOUT_MAIN,
         };
@@ -269,6 +278,15 @@ mod tests {
             bare,
             ListEntry { name: "o".into(), flags: ENTRY_CACHED, ..ListEntry::default() }
         );
+    }
+
+    #[test]
+    fn objects_off_their_place_say_so() {
+        let off = Listed { standing: Standing::Misplaced, ..listed() };
+        let entry = fields("name", 0).project(off, &HashMap::new(), "");
+        assert_eq!(entry.flags, ENTRY_CACHED | ENTRY_WRONG_MOUNTPATH);
+        assert!(is_main(entry.flags) && is_main(ENTRY_CACHED | ENTRY_CHUNKED));
+        assert!(!is_main(ENTRY_IS_DIR) && !is_main(ENTRY_CACHED | ENTRY_COPY));
     }
 
     #[test]

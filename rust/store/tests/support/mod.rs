@@ -118,7 +118,7 @@ pub(crate) fn query<'a>(
     limit: usize,
     delimiter: bool,
 ) -> ListQuery<'a> {
-    ListQuery { prefix, after, limit, delimiter, meta: true, copies: false }
+    ListQuery { prefix, after, limit, delimiter, meta: true, copies: false, unames: None }
 }
 
 /// Lists everything in pages of `page`.

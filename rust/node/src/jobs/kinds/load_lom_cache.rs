@@ -28,6 +28,7 @@ pub(crate) async fn run(target: Arc<Target>, job: Arc<Job>) -> Result<(), ApiErr
                 delimiter: false,
                 meta: true,
                 copies: false,
+                unames: None,
             };
             let chunk = target.objects.store.list(bid, &query);
             let chunk = chunk.map_err(|err| store_failure(&err, &bucket.cname()))?;
