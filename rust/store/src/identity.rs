@@ -21,6 +21,13 @@ pub(crate) struct Format {
     pub(crate) uuid: String,
 }
 
+/// Whether a directory is a mountpath of some store, in use or not: its files are not to be touched.
+pub fn is_mountpath(directory: &Path) -> bool {
+    let data = directory.join("ais");
+    // Not what it says: one that cannot be read is one still.
+    ["format.json", "lock"].iter().all(|name| data.join(name).is_file())
+}
+
 impl Format {
     /// Reads the marker of a mountpath, or makes one; also says whether it was made.
     pub(crate) fn open(files: &Files) -> Result<(Self, bool), StoreError> {

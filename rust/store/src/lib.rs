@@ -80,6 +80,7 @@ pub use change::Choice;
 pub use config::{Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
 pub use error::StoreError;
 pub use heal::Verified;
+pub use identity::is_mountpath;
 pub use list::{ListChunk, ListQuery, Listed, Standing};
 pub use meta::{
     BlobId, MAX_CUSTOM_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_PLACES, ObjectMeta, Part, Place, Role,

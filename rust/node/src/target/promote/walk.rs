@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use aistore_core::error::ApiError;
 use aistore_core::placement::digest;
 use aistore_core::promote::{PromoteArgs, invalid_source};
+use aistore_store::is_mountpath;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,10 @@ pub(super) fn walk(
         // Symbolic links and special files are passed over: they could lead anywhere.
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
         if meta.is_dir() && args.rcr && open.len() < MAX_DEPTH {
+            if is_mountpath(&path) {
+                tracing::warn!(path = %path.display(), "not promoted: it is a mountpath");
+                continue;
+            }
             open.push(sorted(&path)?);
         } else if meta.is_file() {
             let relative = path.strip_prefix(source).ok().and_then(Path::to_str);
@@ -101,6 +106,13 @@ fn check_source(roots: &[PathBuf], source: &Path) -> Result<Metadata, ApiError> 
         if meta.is_symlink() {
             return Err(invalid_source(&text, &format!("{} is a symbolic link", path.display())));
         }
+    }
+    // The blobs of a store are no files to promote, let alone to delete.
+    let whole = root.canonicalize().map_err(|err| failed(root, &err))?;
+    let whole = whole.join(source.strip_prefix(root).unwrap_or(Path::new("")));
+    if let Some(mountpath) = whole.ancestors().find(|path| is_mountpath(path)) {
+        let reason = format!("{} is a mountpath, where objects are stored", mountpath.display());
+        return Err(invalid_source(&text, &reason));
     }
     Ok(meta)
 }
@@ -175,6 +187,15 @@ mod tests {
         }
         let err = names(&root, &args("/etc/passwd".into(), true)).unwrap_err();
         assert!(err.message.contains("root or under it"), "{err}");
+        for file in ["d/sub/mp/ais/format.json", "d/sub/mp/ais/lock", "d/sub/mp/ais/blobs/1"] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), "").unwrap();
+        }
+        assert_eq!(names(&root, &args(root.join("d"), true)).unwrap(), all, "no blobs");
+        for inside in ["d/sub/mp", "d/sub/mp/ais", "d/sub/mp/ais/blobs", "d/sub/mp/ais/blobs/1"] {
+            let err = names(&root, &args(root.join(inside), true)).unwrap_err();
+            assert!(err.message.contains("sub/mp is a mountpath"), "{err}");
+        }
         let sight = look(std::slice::from_ref(&root), &args(root.join("d"), true)).unwrap();
         assert_eq!(sight.files, 3);
         assert_ne!(sight, look(std::slice::from_ref(&root), &args(root.join("d"), false)).unwrap());
