@@ -49,7 +49,7 @@ impl Gateway {
         let props = super::props(&state, &bucket)?;
         // Without authentication reading is always permitted; other operations need their bit.
         if !props.allows(access) {
-            return Err(ApiError::access_denied(&bucket, what));
+            return Err(denied(&state, &bucket, what));
         }
         self.limits.admit(&req.method, props, state.smap.pmap.len())?;
         if let Some(handle) = append_handle(req) {
@@ -65,7 +65,7 @@ impl Gateway {
         let access = super::props(&state, bucket)?;
         match message.action.as_str() {
             "promote" if !access.allows(props::ACCESS_PROMOTE) => {
-                Err(ApiError::access_denied(bucket, "PROMOTE"))
+                Err(denied(&state, bucket, "PROMOTE"))
             }
             "promote" => self.promote(bucket, message).await,
             "blob-download" if !bucket.is_remote() => Err(ApiError::new(
@@ -172,6 +172,23 @@ async fn action_access(req: &mut Req) -> Result<(u64, &'static str), ApiError> {
     known
         .map(|(name, access)| (access, name))
         .ok_or_else(|| ApiError::bad_request(format!("invalid action \"{action}\" on an object")))
+}
+
+/// The refusal of an operation that a bucket's access does not allow; a bucket that is being renamed allows
+/// nothing that changes objects.
+fn denied(state: &ClusterState, bucket: &Bucket, what: &str) -> ApiError {
+    let refused = ApiError::access_denied(bucket, what);
+    let mut renames = state.jobs.running().filter(|job| job.kind == "move-bck");
+    match renames
+        .find(|job| job.src_bck.as_ref() == Some(bucket))
+        .and_then(|job| job.dst_bck.as_ref())
+    {
+        Some(to) => ApiError {
+            message: format!("{}: it is being renamed to \"{to}\", use that name", refused.message),
+            ..refused
+        },
+        None => refused,
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,13 @@
 //! change through the new name but a plain write does so before it looks: once a name is pulled, nothing
 //! is left that could bring the object again. A listing of the destination says that it is incomplete.
 //!
-//! A rename that was given up leaves both buckets; the same rename again goes on with it.
+//! Uploads and append sessions that are open on the source cannot end any more: their last step answers 409
+//! with the remedy while objects move, and 404 once the source is gone. What they hold is removed with it.
+//!
+//! A rename that was given up leaves both buckets; the same rename again goes on with it. Then either name may
+//! have got the later write, and the modification times decide, which the owners of the two names set, each by
+//! its own clock. So of two writes of one name, one through each bucket, that come closer together than these
+//! clocks differ, the earlier may win. No such choice is made in a rename that was not given up.
 
 use std::sync::Arc;
 
