@@ -25,6 +25,7 @@ __all__ = [
     "__version__",
     "after_fork",
     "ais_main",
+    "make_certificate",
     "node_main",
 ]
 
@@ -260,6 +261,9 @@ class Client:
         skip_verify: bool = False,
         ca_cert: str | None = None,
         client_cert: tuple[str, str] | None = None,
+        backoff: float = 0.05,
+        backoff_max: float = 2.0,
+        retry_statuses: Sequence[int] | None = None,
     ) -> Self: ...
     def request(
         self,
@@ -365,6 +369,9 @@ class Client:
 
 def after_fork() -> None:
     """Called in a forked child: forgets the parent's runtime and pools without touching their threads."""
+
+def make_certificate(names: list[str]) -> tuple[str, str, str]:
+    """PEM texts of an authority, of a certificate that it signed for the names, and of its key."""
 
 def ais_main(argv: list[str]) -> int: ...
 def node_main(argv: list[str]) -> int: ...

@@ -48,6 +48,7 @@ class NodeSpec:
         listen: Address to listen on.
         promote_root: Directory whose files it may promote to objects; None for the node's default.
         tls: Certificate and key; None serves plain HTTP.
+        tls_ca: Authority of the other nodes' certificates, if not their own.
     """
 
     name: str
@@ -61,6 +62,7 @@ class NodeSpec:
     listen: str = "127.0.0.1:0"
     promote_root: Path | None = None
     tls: tuple[Path, Path] | None = None
+    tls_ca: Path | None = None
 
     def arguments(self, parent_pid: int) -> list[str]:
         """Command-line arguments of the node."""
@@ -77,6 +79,8 @@ class NodeSpec:
         if self.tls:
             cert, key = self.tls
             options |= {"--tls-cert": str(cert), "--tls-key": str(key)}
+        if self.tls_ca:
+            options["--tls-ca"] = str(self.tls_ca)
         arguments = [text for option in options.items() for text in option]
         for path in self.mountpaths:
             arguments += ["--mountpath", str(path)]

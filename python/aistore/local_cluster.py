@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aistore import _node_process
+from aistore._certificates import certificate_files
 from aistore._node_process import NodeProcess, NodeSpec
 from aistore._temp_roots import TempRoot
 from aistore.sdk._handles import forget_endpoint
@@ -42,8 +43,9 @@ class LocalCluster:
             temporary one that is removed.
         log_level: What nodes log: `error`, `warn`, `info`, `debug` or `trace`.
         start_timeout: Seconds within which all nodes must be up.
-        tls: Files of a certificate for 127.0.0.1 and its key: the nodes then serve `https://`, and
-            `client()` trusts that certificate.
+        tls: Whether the nodes serve `https://`. True makes an authority and a certificate for
+            127.0.0.1 and localhost; a pair names files of a certificate of yours and its key.
+            `client()` trusts them, and others can by `ca_cert`.
 
     Raises:
         ValueError: A number is out of range.
@@ -60,7 +62,7 @@ class LocalCluster:
         log_level: str = "info",
         *,
         start_timeout: float = _START_DEADLINE_S,
-        tls: tuple[str | PathLike[str], str | PathLike[str]] | None = None,
+        tls: bool | tuple[str | PathLike[str], str | PathLike[str]] | None = None,
     ) -> None:
         for name, count in (
             ("targets", targets),
@@ -77,7 +79,7 @@ class LocalCluster:
         self._owner = os.getpid()
         self._log_level = log_level
         self._start_timeout = start_timeout
-        self._tls = (Path(tls[0]).absolute(), Path(tls[1]).absolute()) if tls else None
+        self._tls = certificate_files(tls, self._root)
         self._gateways: list[NodeProcess] = []
         self._targets: list[NodeProcess] = []
         # Runs once: at close(), when the object goes, or at exit.
@@ -126,7 +128,8 @@ class LocalCluster:
             ready=home / "ready.json",
             log_level=self._log_level,
             promote_root=self.promote_root,
-            tls=self._tls,
+            tls=(self._tls.cert, self._tls.key) if self._tls else None,
+            tls_ca=self._tls.ca if self._tls else None,
         )
         return NodeProcess.launch(spec)
 
@@ -166,6 +169,11 @@ class LocalCluster:
         return self._gateways[0].url
 
     @property
+    def ca_cert(self) -> str | None:
+        """File of the authority to trust, as `Client` takes it; None without TLS."""
+        return str(self._tls.ca) if self._tls else None
+
+    @property
     def root(self) -> Path:
         """Directory of data and logs."""
         return self._root
@@ -187,7 +195,7 @@ class LocalCluster:
 
     def client(self) -> Client:
         """A client of this cluster."""
-        return Client(self.endpoint, ca_cert=str(self._tls[0]) if self._tls else None)
+        return Client(self.endpoint, ca_cert=self.ca_cert)
 
     def kill_target(self, index: int) -> str:
         """Ends a target at once, as a crash would; returns its URL.

@@ -11,6 +11,11 @@ import threading
 from dataclasses import asdict, dataclass
 
 from aistore import _native
+from aistore.sdk.retry_config import (
+    DEFAULT_BACKOFF_MAX_S,
+    DEFAULT_BACKOFF_S,
+    DEFAULT_STATUSES,
+)
 from aistore.version import __version__
 
 
@@ -25,6 +30,9 @@ class Settings:
         token: Bearer token, if any.
         max_pool_size: Idle connections kept per node.
         attempts: Attempts of one request in all.
+        backoff: Seconds of the first wait before another attempt.
+        backoff_max: Seconds of the longest one.
+        retry_statuses: Answers to try again after.
         skip_verify: Accept any certificate.
         ca_cert: File or folder of trusted certificates; None trusts what the system trusts.
         client_cert: Files of our own certificate and its key.
@@ -36,6 +44,9 @@ class Settings:
     token: str | None = None
     max_pool_size: int = 10
     attempts: int = 5
+    backoff: float = DEFAULT_BACKOFF_S
+    backoff_max: float = DEFAULT_BACKOFF_MAX_S
+    retry_statuses: tuple[int, ...] = DEFAULT_STATUSES
     skip_verify: bool = False
     ca_cert: str | None = None
     client_cert: tuple[str, str] | None = None

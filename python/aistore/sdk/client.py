@@ -79,7 +79,7 @@ class Client:
             _timeouts(timeout),
             token or os.environ.get("AIS_AUTHN_TOKEN", ""),
             max_pool_size=_pool_size(max_pool_size),
-            attempts=self.retry_config.attempts,
+            retry_config=self.retry_config,
             multipart=multipart_config,
             # A plain endpoint may name https:// nodes, so these count there too.
             tls=resolve_tls(skip_verify, ca_cert, client_cert),

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from aistore.sdk._handles import Settings, forget_endpoint, generation, open_handle
 from aistore.sdk._tls import TlsSettings
 from aistore.sdk.response import Response
+from aistore.sdk.retry_config import RetryConfig
 from aistore.sdk.types import Smap
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class RequestClient:
         timeout: (connect, read) in seconds; None in either place waits without end.
         token: Bearer token.
         max_pool_size: Idle connections kept per node.
-        attempts: Attempts of one request in all.
+        retry_config: How often to retry, after what, and how long to wait.
         multipart: When large objects are uploaded in parts; None is never.
         tls: What to trust and who we are, for `https://` nodes.
     """
@@ -51,18 +52,23 @@ class RequestClient:
         token: str = "",
         *,
         max_pool_size: int = 10,
-        attempts: int = 5,
+        retry_config: RetryConfig | None = None,
         multipart: MultipartConfig | None = None,
         tls: TlsSettings | None = None,
     ) -> None:
         connect, read = timeout
+        retry = retry_config or RetryConfig.default()
+        first_wait, longest_wait = retry.backoff
         self._settings = Settings(
             endpoint.rstrip("/"),
             connect,
             read,
             token or None,
             max_pool_size,
-            attempts,
+            retry.attempts,
+            first_wait,
+            longest_wait,
+            retry.statuses,
             *(tls or TlsSettings()),
         )
         self.multipart = multipart

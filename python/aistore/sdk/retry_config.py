@@ -1,15 +1,20 @@
 """Retry settings.
 
-Retrying is done natively, with jitter and within the timeouts; these classes say how often.
+Retrying is done natively, with jitter and within the timeouts; these classes say how often, after
+what and how long to wait.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from aistore.sdk.errors import AISConnectionError, AISRetryableError, AISTimeoutError
 
 DEFAULT_ATTEMPTS = 5
+DEFAULT_BACKOFF_S = 0.05
+DEFAULT_BACKOFF_MAX_S = 2.0
+DEFAULT_STATUSES = (429, 502, 503, 504)
 NETWORK_RETRY_EXCEPTIONS = (AISConnectionError, AISTimeoutError, AISRetryableError)
 
 
@@ -34,9 +39,17 @@ class HttpRetry:
 
     Args:
         total: Retries after the first attempt.
+        backoff_factor: Seconds of the first wait; each further one is twice as long. The wait is a
+            random part of it, so that clients that failed together do not return together.
+        backoff_max: Seconds of the longest wait.
+        status_forcelist: Answers to try again after. Requests that must not be done twice are only
+            repeated after 429, which is refused before anything is done.
     """
 
     total: int = DEFAULT_ATTEMPTS - 1
+    backoff_factor: float = DEFAULT_BACKOFF_S
+    backoff_max: float = DEFAULT_BACKOFF_MAX_S
+    status_forcelist: Collection[int] = DEFAULT_STATUSES
 
 
 @dataclass
@@ -55,7 +68,8 @@ class RetryConfig:
     """All retry settings of a client.
 
     Args:
-        http_retry: An `HttpRetry`, or any object with a `total`.
+        http_retry: An `HttpRetry`, or any object with some of its attributes, such as a
+            `urllib3.Retry`.
         network_retry: A `NetworkRetry`, or any object with `attempts` or `stop.max_attempt_number`.
         cold_get_conf: Waiting for objects of remote buckets.
     """
@@ -83,10 +97,23 @@ class RetryConfig:
         ]
         return max(1, *asked)
 
+    @property
+    def backoff(self) -> tuple[float, float]:
+        """Seconds of the first and of the longest wait before another attempt."""
+        first = getattr(self.http_retry, "backoff_factor", DEFAULT_BACKOFF_S)
+        longest = getattr(self.http_retry, "backoff_max", DEFAULT_BACKOFF_MAX_S)
+        return max(0.0, float(first)), max(0.0, float(longest))
+
+    @property
+    def statuses(self) -> tuple[int, ...]:
+        """Answers to try again after."""
+        given = getattr(self.http_retry, "status_forcelist", DEFAULT_STATUSES)
+        return tuple(sorted(given or ()))
+
     def __getstate__(self) -> dict[str, object]:
-        # Foreign retry objects hold locks and closures; the number is all that counts.
+        # Foreign retry objects hold locks and closures; the numbers are all that counts.
         return {
-            "http_retry": HttpRetry(self.attempts - 1),
+            "http_retry": HttpRetry(self.attempts - 1, *self.backoff, self.statuses),
             "network_retry": NetworkRetry(self.attempts),
             "cold_get_conf": self.cold_get_conf,
         }

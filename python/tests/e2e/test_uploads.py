@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import aistore
 from aistore.sdk import Bucket, MultipartConfig
 from aistore.sdk.errors import AISError
 
@@ -63,6 +64,29 @@ def test_a_file_that_grows(bucket: Bucket) -> None:
         file.write(b"never")
         raise RuntimeError
     assert obj.get_reader().read_all() == b"one\n" + CONTENT + CONTENT
+
+
+def test_appending_goes_on_after_the_target_was_killed(own_cluster: aistore.LocalCluster) -> None:
+    bucket = own_cluster.client().bucket("appended").create()
+    obj = bucket.object("log")
+    owner = (
+        own_cluster.client().cluster().get_info().get_target_for_object(f"{bucket.get_path()}log")
+    )
+    index = [node.node_id for node in own_cluster.targets].index(owner.daemon_id)
+    writer, handle, wanted = obj.get_writer(), "", b""
+    for number in range(6):
+        piece = bytes([number]) * 100_000
+        handle = writer.append_content(piece, handle)
+        wanted += piece
+        if number % 3 == 1:
+            own_cluster.kill_target(index)
+            own_cluster.restart_target(index)
+    assert bucket.list_all_objects() == []
+    assert writer.append_content(b"", handle, True) == ""
+    assert obj.get_reader().read_all() == wanted
+    with writer.as_file("a") as file:
+        file.write(b"more")
+    assert obj.get_reader().read_all() == wanted + b"more"
 
 
 def test_object_actions(bucket: Bucket) -> None:

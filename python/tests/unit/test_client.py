@@ -123,6 +123,36 @@ def test_retry_settings() -> None:
     assert pickle.loads(pickle.dumps(config)).attempts == 9
 
 
+def test_waits_and_statuses_reach_the_native_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Foreign:  # as urllib3.Retry
+        total, backoff_factor, backoff_max, status_forcelist = 2, 3.0, 48, {500, 503}
+
+    config = RetryConfig(http_retry=Foreign(), network_retry=NetworkRetry(attempts=1))
+    assert (config.attempts, config.backoff, config.statuses) == (3, (3.0, 48.0), (500, 503))
+    again = pickle.loads(pickle.dumps(config))
+    assert (again.attempts, again.backoff, again.statuses) == (3, (3.0, 48.0), (500, 503))
+    opened: list[dict[str, object]] = []
+
+    class Native:
+        def __init__(self, **settings: object) -> None:
+            opened.append(settings)
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    monkeypatch.setattr("aistore.sdk._handles._native.Client", Native)
+    client = pickle.loads(pickle.dumps(Client("http://only-here", retry_config=config)))
+    assert client.request_client.native
+    client.close()
+    told = {key: opened[0][key] for key in ("attempts", "backoff", "backoff_max", "retry_statuses")}
+    assert told == {
+        "attempts": 3,
+        "backoff": 3.0,
+        "backoff_max": 48.0,
+        "retry_statuses": (500, 503),
+    }
+
+
 def test_only_native_buckets_are_made_here() -> None:
     with pytest.raises(InvalidBckProvider):
         Client(URL).bucket("b", "s3").create()

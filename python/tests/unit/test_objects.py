@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aistore.sdk import Batch, Bucket, Client
 from aistore.sdk.batch.types import MossIn, MossOut, MossReq
 from aistore.sdk.enums import Colocation
-from aistore.sdk.errors import AISError, ErrObjNotFound
+from aistore.sdk.errors import AISError, ErrObjNotFound, from_native
 from aistore.sdk.multiobj import ObjectGroup, ObjectRange
 from aistore.sdk.obj.obj_file.errors import (
     ObjectFileReaderMaxResumeError,
@@ -98,6 +99,24 @@ def test_a_replaced_object_is_not_spliced(written: Bucket, native: FakeNative) -
     with pytest.raises(ObjectFileReaderStreamError, match="changed"):
         file.read()
     assert file.closed
+
+
+def test_a_node_that_is_not_ready_yet_costs_a_resumption(
+    written: Bucket, native: FakeNative, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native.cuts = [7]
+    opening = native.open
+    answers = iter([None, 503, 503, None])
+
+    def restarting(*args: Any, **options: Any) -> Any:
+        status = next(answers)
+        if status is not None:
+            raise from_native("api", status, "starting", "http://fake", "GET", "")
+        return opening(*args, **options)
+
+    monkeypatch.setattr(native, "open", restarting)
+    monkeypatch.setattr("aistore.sdk.obj.obj_file.stream.time.sleep", lambda _: None)
+    assert written.object("o").get_reader().as_file().read() == CONTENT
 
 
 def test_too_many_breaks_are_an_error(written: Bucket, native: FakeNative) -> None:

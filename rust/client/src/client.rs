@@ -74,11 +74,11 @@ impl Client {
 
     async fn open_repeating(&self, call: Call) -> Result<Opened, ClientError> {
         let repeat = if call.method.is_idempotent() { Repeat::Busy } else { Repeat::Unsent };
-        let mut budget = Budget::new(self.config().attempts);
+        let mut budget = Budget::new(self.config());
         loop {
             match self.open_call(&call).await {
                 Ok(opened) => return Ok(opened),
-                Err(failure) if Budget::applies(repeat, &failure) => budget.spend(failure).await?,
+                Err(failure) if budget.applies(repeat, &failure) => budget.spend(failure).await?,
                 Err(failure) => return Err(failure.error),
             }
         }

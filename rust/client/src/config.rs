@@ -8,6 +8,13 @@ use crate::tls::TlsOptions;
 pub const DEFAULT_MAX_IDLE_PER_HOST: usize = 16;
 /// Tries of one request, the first included, unless configured otherwise.
 pub const DEFAULT_ATTEMPTS: u32 = 5;
+/// First wait before a request is sent again; each further one is twice as long.
+pub const DEFAULT_BACKOFF: Duration = Duration::from_millis(50);
+/// Longest wait before a request is sent again.
+pub const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Answers after which a request is sent again: 502 and 504 come from middlemen, 429 and 503 from a busy
+/// or starting node.
+pub const DEFAULT_RETRY_STATUSES: [u16; 4] = [429, 502, 503, 504];
 /// Stands in for "no deadline": no wait is unbounded.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
@@ -29,6 +36,13 @@ pub struct ClientConfig {
     pub user_agent: String,
     /// Tries of one request, the first included; 0 counts as 1. Default [`DEFAULT_ATTEMPTS`].
     pub attempts: u32,
+    /// First wait before a request is sent again. Default [`DEFAULT_BACKOFF`].
+    pub backoff: Duration,
+    /// Longest wait before a request is sent again. Default [`DEFAULT_BACKOFF_MAX`].
+    pub backoff_max: Duration,
+    /// Answers after which a request is sent again if doing it twice is as good as once; 429 also if it
+    /// is not. Default [`DEFAULT_RETRY_STATUSES`].
+    pub retry_statuses: Vec<u16>,
     /// What to trust and who we are, for `https://` nodes.
     pub tls: TlsOptions,
 }
@@ -44,6 +58,9 @@ impl ClientConfig {
             max_idle_per_host: DEFAULT_MAX_IDLE_PER_HOST,
             user_agent: concat!("aistore-native/", env!("CARGO_PKG_VERSION")).to_owned(),
             attempts: DEFAULT_ATTEMPTS,
+            backoff: DEFAULT_BACKOFF,
+            backoff_max: DEFAULT_BACKOFF_MAX,
+            retry_statuses: DEFAULT_RETRY_STATUSES.to_vec(),
             tls: TlsOptions::default(),
         }
     }

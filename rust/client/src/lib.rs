@@ -27,7 +27,10 @@ mod transport;
 
 pub use batch::{BatchItem, BatchStream, READ_AHEAD_BYTES, READ_AHEAD_MIN_BYTES};
 pub use client::Client;
-pub use config::{ClientConfig, DEFAULT_ATTEMPTS, DEFAULT_MAX_IDLE_PER_HOST, LONGEST_WAIT};
+pub use config::{
+    ClientConfig, DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, DEFAULT_BACKOFF_MAX,
+    DEFAULT_MAX_IDLE_PER_HOST, DEFAULT_RETRY_STATUSES, LONGEST_WAIT,
+};
 pub use error::{BoxError, ClientError, MAX_ERROR_BODY_BYTES};
 pub use list::ListStream;
 pub use multipart::{Content, MAX_PARALLEL_PARTS, MAX_PARTS, PartOptions};

@@ -15,10 +15,13 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::body::Source;
-use crate::client::{Client, no_body};
+use crate::client::{Client, no_body, reply};
 use crate::error::ClientError;
 use crate::objects::pair;
 use crate::request::{ProgressFn, Reply};
+use crate::retry::{Budget, Repeat};
+use crate::routing::ObjectRequest;
+use crate::transport::Failure;
 
 /// Highest number of a part.
 pub const MAX_PARTS: u64 = 9_999;
@@ -173,7 +176,66 @@ impl Upload {
         stream::iter(parts).buffer_unordered(parallel).try_collect::<()>().await?;
         let list: Vec<_> =
             (1..=count).map(|number| json!({"part-number": number, "etag": ""})).collect();
-        self.act(Method::POST, "mpt-complete", Value::Array(list)).await
+        self.complete(&Value::Array(list), length).await
+    }
+
+    /// Makes the object; asks again when the answer was lost.
+    async fn complete(&self, parts: &Value, length: u64) -> Result<Reply, ClientError> {
+        let client = &self.client;
+        let body = serde_json::to_vec(&ActionMsg::new("mpt-complete", parts.clone()))
+            .map_err(|e| ClientError::Invalid(format!("mpt-complete: {e}")))?;
+        let headers = [pair(CONTENT_TYPE.as_str(), "application/json")];
+        let request = ObjectRequest {
+            method: Method::POST,
+            bucket: &self.bucket,
+            name: &self.name,
+            query: &self.query,
+            headers: &headers,
+            body: &Source::Bytes(Bytes::from(body)),
+            via_gateway: false,
+            repeat: Repeat::Unsent,
+        };
+        let mut budget = Budget::new(client.config());
+        let mut lost = false;
+        loop {
+            let outcome = match client.object(&request).await {
+                Ok(opened) => reply(opened).await,
+                Err(error) => Err(error),
+            };
+            let error = match outcome {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            let silent = matches!(
+                error,
+                ClientError::Connect { .. }
+                    | ClientError::Timeout { .. }
+                    | ClientError::Truncated { .. }
+            );
+            if lost && error.status() == Some(404) {
+                // An earlier try may have done it: then the upload is gone and the object is there.
+                return self.found(length).await.ok_or(error);
+            }
+            let failure = Failure::from(error);
+            if !silent && !budget.applies(Repeat::Busy, &failure) {
+                return Err(failure.error);
+            }
+            lost = lost || silent;
+            budget.spend(failure).await?;
+            client.refresh_map().await;
+        }
+    }
+
+    /// The object's properties, if it has the size that was uploaded.
+    async fn found(&self, length: u64) -> Option<Reply> {
+        let query = [pair("props", "size")];
+        let head = self
+            .client
+            .object_call(Method::HEAD, &self.bucket, &self.name, &query, &[])
+            .await
+            .ok()?;
+        let size: Option<u64> = head.header("content-length").and_then(|text| text.parse().ok());
+        (size == Some(length)).then_some(head)
     }
 
     async fn send_part(&self, number: u64, part: &Source) -> Result<(), ClientError> {

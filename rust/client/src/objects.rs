@@ -11,6 +11,7 @@ use crate::body::Source;
 use crate::client::{Client, no_body, reply};
 use crate::error::ClientError;
 use crate::request::{GetOptions, ProgressFn, Reply};
+use crate::retry::Repeat;
 use crate::routing::ObjectRequest;
 use crate::transport::{BodyReader, Opened};
 
@@ -194,7 +195,9 @@ impl Client {
         via_gateway: bool,
     ) -> Result<Opened, ClientError> {
         check_names(&method, bucket, name)?;
-        let request = ObjectRequest { method, bucket, name, query, headers, body, via_gateway };
+        let repeat = Repeat::Busy;
+        let request =
+            ObjectRequest { method, bucket, name, query, headers, body, via_gateway, repeat };
         self.object(&request).await
     }
 }

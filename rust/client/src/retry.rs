@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
+use crate::config::{ClientConfig, LONGEST_WAIT};
 use crate::error::ClientError;
 use crate::transport::Failure;
-
-/// Shortest and longest wait between two tries; between them it doubles.
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// Which failures a request may be repeated after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,27 +17,26 @@ pub(crate) enum Repeat {
 }
 
 /// Tries left for one request.
-pub(crate) struct Budget {
+pub(crate) struct Budget<'a> {
+    config: &'a ClientConfig,
     left: u32,
     next: Duration,
 }
 
-impl Budget {
-    pub(crate) fn new(attempts: u32) -> Self {
-        Self { left: attempts.max(1) - 1, next: BACKOFF_MIN }
+impl<'a> Budget<'a> {
+    pub(crate) fn new(config: &'a ClientConfig) -> Self {
+        Self { config, left: config.attempts.max(1) - 1, next: config.backoff.min(LONGEST_WAIT) }
     }
 
     /// Whether the failure is worth another try under `repeat`.
-    pub(crate) fn applies(repeat: Repeat, failure: &Failure) -> bool {
+    pub(crate) fn applies(&self, repeat: Repeat, failure: &Failure) -> bool {
         match &failure.error {
             ClientError::Connect { .. } => failure.unsent || repeat != Repeat::Unsent,
-            // 502 and 504 come from middlemen, 429 and 503 from a busy or starting node.
-            ClientError::Api { error, .. } => match error.status {
-                // Refused before anything was done.
-                429 => true,
-                502..=504 => repeat == Repeat::Busy,
-                _ => false,
-            },
+            // 429: refused before anything was done.
+            ClientError::Api { error, .. } => {
+                self.config.retry_statuses.contains(&error.status)
+                    && (error.status == 429 || repeat == Repeat::Busy)
+            }
             _ => false,
         }
     }
@@ -52,10 +48,11 @@ impl Budget {
         }
         self.left -= 1;
         // Jitter over the whole interval, so that clients that failed together do not return together.
-        let jittered = self.next.mul_f64(fastrand::f64());
-        let asked = failure.retry_after.unwrap_or_default().min(BACKOFF_MAX);
+        let jittered = self.next.min(self.config.backoff_max).mul_f64(fastrand::f64());
+        let longest = self.config.backoff_max.min(LONGEST_WAIT);
+        let asked = failure.retry_after.unwrap_or_default().min(longest);
         tokio::time::sleep(jittered.max(asked)).await;
-        self.next = (self.next * 2).min(BACKOFF_MAX);
+        self.next = (self.next * 2).min(longest);
         Ok(())
     }
 }
@@ -72,27 +69,56 @@ mod tests {
 
     #[test]
     fn only_passing_failures_are_worth_another_try() {
+        let config = ClientConfig::new("http://h");
+        let budget = Budget::new(&config);
         for status in [400, 403, 404, 409, 416, 421, 500, 507] {
-            assert!(!Budget::applies(Repeat::Busy, &answer(status)), "{status}");
+            assert!(!budget.applies(Repeat::Busy, &answer(status)), "{status}");
         }
-        assert!(Budget::applies(Repeat::Busy, &answer(503)));
-        assert!(!Budget::applies(Repeat::Unsent, &answer(503)));
-        assert!(Budget::applies(Repeat::Unsent, &answer(429)));
+        assert!(budget.applies(Repeat::Busy, &answer(503)));
+        assert!(!budget.applies(Repeat::Unsent, &answer(503)));
+        assert!(budget.applies(Repeat::Unsent, &answer(429)));
         let broken = |unsent| Failure {
             error: ClientError::Connect { url: "u".into(), source: "reset".into() },
             unsent,
             retry_after: None,
         };
-        assert!(Budget::applies(Repeat::Unsent, &broken(true)));
-        assert!(!Budget::applies(Repeat::Unsent, &broken(false)));
-        assert!(Budget::applies(Repeat::Busy, &broken(false)));
+        assert!(budget.applies(Repeat::Unsent, &broken(true)));
+        assert!(!budget.applies(Repeat::Unsent, &broken(false)));
+        assert!(budget.applies(Repeat::Busy, &broken(false)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_budget_ends() {
-        let mut budget = Budget::new(3);
+        let mut config = ClientConfig::new("http://h");
+        config.attempts = 3;
+        let mut budget = Budget::new(&config);
         assert!(budget.spend(answer(503)).await.is_ok());
         assert!(budget.spend(answer(503)).await.is_ok());
         assert!(budget.spend(answer(503)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_and_statuses_are_the_configured_ones() {
+        let mut config = ClientConfig::new("http://h");
+        config.attempts = 6;
+        config.backoff = Duration::ZERO;
+        config.retry_statuses = vec![500];
+        let mut budget = Budget::new(&config);
+        assert!(budget.applies(Repeat::Busy, &answer(500)));
+        assert!(!budget.applies(Repeat::Unsent, &answer(500)));
+        assert!(!budget.applies(Repeat::Busy, &answer(503)));
+        let started = tokio::time::Instant::now();
+        for _ in 0..5 {
+            budget.spend(answer(500)).await.unwrap();
+        }
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        config.backoff = Duration::from_secs(100);
+        config.backoff_max = Duration::from_secs(3);
+        let mut patient = Budget::new(&config);
+        let started = tokio::time::Instant::now();
+        for _ in 0..5 {
+            patient.spend(answer(500)).await.unwrap();
+        }
+        assert!(started.elapsed() <= Duration::from_secs(16), "each at most backoff_max");
     }
 }

@@ -64,6 +64,7 @@ pub(crate) struct ObjectRequest<'a> {
     pub(crate) headers: &'a [(String, String)],
     pub(crate) body: &'a Source,
     pub(crate) via_gateway: bool,
+    pub(crate) repeat: Repeat,
 }
 
 impl ObjectRequest<'_> {
@@ -152,7 +153,7 @@ impl Client {
 
     /// Sends an object request to its owner; follows changes of the map and repeats within budget.
     pub(crate) async fn object(&self, request: &ObjectRequest<'_>) -> Result<Opened, ClientError> {
-        let mut budget = Budget::new(self.config().attempts);
+        let mut budget = Budget::new(self.config());
         let mut stale = STALE_MAP_RETRIES;
         let target = request.target();
         loop {
@@ -182,7 +183,7 @@ impl Client {
                 self.refresh_map().await;
             } else if !through_gateway && wants_redirect(&failure) {
                 self.shared.foreign.store(true, Ordering::Relaxed);
-            } else if Budget::applies(Repeat::Busy, &failure) {
+            } else if budget.applies(request.repeat, &failure) {
                 let lost = matches!(failure.error, ClientError::Connect { .. });
                 budget.spend(failure).await?;
                 if lost && !through_gateway {

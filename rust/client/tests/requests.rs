@@ -225,3 +225,37 @@ async fn bad_names_are_refused_before_anything_is_sent() {
     }
     assert!(gateway.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_completed_upload_whose_answer_was_lost_is_a_success() {
+    use aistore_client::{Content, PartOptions};
+    // The size that the object has in the end: only the uploaded one means that it was ours.
+    for (size, good) in [("7", true), ("8", false)] {
+        let target = Server::start(move |seen, _| {
+            let body = String::from_utf8_lossy(&seen.body).into_owned();
+            match seen.method.as_str() {
+                "POST" if body.contains("mpt-upload") => Some(answer(200, "id")),
+                // Done, but the answer does not get out; then there is no such upload.
+                "POST" if seen.query.contains("uploadId") => {
+                    static LOST: std::sync::Mutex<Vec<u64>> = std::sync::Mutex::new(Vec::new());
+                    let mut lost = LOST.lock().unwrap();
+                    let key = u64::from(good);
+                    if lost.contains(&key) {
+                        return Some(error(404, "", "no such upload \"id\""));
+                    }
+                    lost.push(key);
+                    None
+                }
+                "HEAD" => Some(with(answer(200, ""), "content-length", size)),
+                _ => Some(answer(200, "")),
+            }
+        })
+        .await;
+        let gateway = gateway(&[&target], nothing).await;
+        let options = PartOptions { part_bytes: 4, parallel: 2 };
+        let content = Content::Bytes(Bytes::from_static(b"content"));
+        let client = client(&gateway);
+        let done = client.put_multipart(&bucket(), "o", content, options, &[], None).await;
+        assert_eq!(done.is_ok(), good, "{done:?}");
+    }
+}

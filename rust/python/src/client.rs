@@ -157,7 +157,7 @@ impl Client {
     #[pyo3(signature = (
         endpoint, *, connect_timeout = Some(3.0), read_timeout = Some(20.0), token = None,
         max_pool_size = 10, user_agent = None, attempts = 5, skip_verify = false, ca_cert = None,
-        client_cert = None,
+        client_cert = None, backoff = 0.05, backoff_max = 2.0, retry_statuses = None,
     ))]
     fn new(
         py: Python<'_>,
@@ -171,6 +171,9 @@ impl Client {
         skip_verify: bool,
         ca_cert: Option<PathBuf>,
         client_cert: Option<(PathBuf, PathBuf)>,
+        backoff: f64,
+        backoff_max: f64,
+        retry_statuses: Option<Vec<u16>>,
     ) -> PyResult<Self> {
         let mut config = ClientConfig::new(endpoint);
         config.connect_timeout = duration("connect_timeout", connect_timeout)?;
@@ -178,6 +181,11 @@ impl Client {
         config.token = token.filter(|token| !token.is_empty());
         config.max_idle_per_host = max_pool_size;
         config.attempts = attempts;
+        config.backoff = duration("backoff", Some(backoff))?.unwrap_or_default();
+        config.backoff_max = duration("backoff_max", Some(backoff_max))?.unwrap_or_default();
+        if let Some(statuses) = retry_statuses {
+            config.retry_statuses = statuses;
+        }
         config.tls = TlsOptions { ca: ca_cert, system_too: false, client_cert, skip_verify };
         if let Some(user_agent) = user_agent {
             config.user_agent = user_agent;

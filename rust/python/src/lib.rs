@@ -10,6 +10,7 @@
 mod aio;
 mod arrow;
 mod batch;
+mod certificate;
 mod client;
 mod crossing;
 mod download;
@@ -52,6 +53,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hook.set_item("after_in_child", &after_fork)?;
     module.py().import("os")?.call_method("register_at_fork", (), Some(&hook))?;
     module.add_function(after_fork)?;
+    module.add_function(wrap_pyfunction!(certificate::make_certificate, module)?)?;
     module.add_function(wrap_pyfunction!(entry_points::ais_main, module)?)?;
     module.add_function(wrap_pyfunction!(entry_points::node_main, module)?)
 }

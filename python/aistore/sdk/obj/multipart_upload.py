@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aistore.sdk import const
+from aistore.sdk.errors import AISConnectionError, AISError, AISTimeoutError
 from aistore.sdk.obj.object_writer import ObjectWriter
 from aistore.sdk.types import ActionMsg, MptCompletedPart
 
 if TYPE_CHECKING:
     from aistore.sdk.request_client import RequestClient
     from aistore.sdk.response import Response
+
+_GONE = 404
 
 
 class MultipartUpload:
@@ -34,6 +37,7 @@ class MultipartUpload:
         self._params = dict(params or {})
         self.upload_id = ""
         self.parts: list[int] = []
+        self._answer_lost = False
 
     def create(self) -> MultipartUpload:
         """Starts the upload."""
@@ -57,7 +61,7 @@ class MultipartUpload:
         return ObjectWriter(self._client, self._path, params)
 
     def complete(self) -> Response:
-        """Makes the object of the parts.
+        """Makes the object of the parts. May be called again when the answer was lost.
 
         Raises:
             ValueError: The upload has not been started.
@@ -65,7 +69,29 @@ class MultipartUpload:
         """
         self._require_started()
         value = [MptCompletedPart(part_number=number).as_dict() for number in self.parts]
-        return self._act("POST", const.ACT_MPT_COMPLETE, value)
+        try:
+            answer = self._act("POST", const.ACT_MPT_COMPLETE, value)
+        except (AISConnectionError, AISTimeoutError):
+            # The cluster may have done it. Asking again is safe: an upload is completed once.
+            self._answer_lost = True
+            raise
+        except AISError as error:
+            done = self._find_object() if self._answer_lost and error.status_code == _GONE else None
+            if done is None:
+                raise
+            return done
+        self._answer_lost = False
+        return answer
+
+    def _find_object(self) -> Response | None:
+        """The object's properties, if it is made of as many parts as were added."""
+        params = {**self._params, const.QPARAM_PROPS: "size,chunked"}
+        try:
+            answer = self._client.request("HEAD", self._path, params=params)
+        except AISError:
+            return None
+        count = answer.headers.get(const.AIS_CHUNKS_COUNT, "1")
+        return answer if count == str(len(set(self.parts))) else None
 
     def abort(self) -> Response:
         """Drops the upload and its parts.

@@ -44,11 +44,11 @@ impl Client {
         }
         let mut call = Call::new(Method::GET, path).json(&request)?;
         call.query = query;
-        let mut budget = Budget::new(self.config().attempts);
+        let mut budget = Budget::new(self.config());
         let opened = loop {
             match self.open_call(&call).await {
                 Ok(opened) => break opened,
-                Err(failure) if Budget::applies(Repeat::Busy, &failure) => {
+                Err(failure) if budget.applies(Repeat::Busy, &failure) => {
                     budget.spend(failure).await?;
                 }
                 Err(failure) => return Err(failure.error),

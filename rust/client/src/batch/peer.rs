@@ -74,7 +74,7 @@ impl Peer {
     /// Asks for the entries from position `from` of this share on.
     pub(super) async fn open(&self, client: &Client, from: usize) -> Result<Answer, OpenError> {
         self.try_open(client, from).await.map_err(|failure| {
-            let lost = Budget::applies(Repeat::Busy, &failure);
+            let lost = Budget::new(client.config()).applies(Repeat::Busy, &failure);
             let error = failure.error;
             match &error {
                 ClientError::Api { error: api, .. } => match api.status {
@@ -122,7 +122,7 @@ impl Peer {
             ReadAhead { budget: Arc::new(Semaphore::new(budget_bytes)), budget_bytes, sender };
         let mut done = 0;
         let mut answer = Some(answer);
-        let mut attempts = Budget::new(client.config().attempts);
+        let mut attempts = Budget::new(client.config());
         loop {
             let outcome = match answer.take() {
                 Some(answer) => self.read_answer(answer, &lane, &mut done).await,

@@ -116,7 +116,7 @@ impl Client {
             call = call.query("namespace", &bucket.namespace.to_string());
         }
         // Reads only, though a POST.
-        let mut budget = Budget::new(self.config().attempts);
+        let mut budget = Budget::new(self.config());
         loop {
             let failure = match self.open_call(&call).await {
                 Ok(opened) => {
@@ -125,7 +125,7 @@ impl Client {
                 }
                 Err(failure) => failure,
             };
-            if Budget::applies(Repeat::Busy, &failure) {
+            if budget.applies(Repeat::Busy, &failure) {
                 budget.spend(failure).await.map_err(ScanError::Failed)?;
                 continue;
             }

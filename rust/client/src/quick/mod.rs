@@ -24,6 +24,7 @@ use crate::body::Source;
 use crate::client::Client;
 use crate::error::{ClientError, MAX_ERROR_BODY_BYTES};
 use crate::objects::check_names;
+use crate::retry::Repeat;
 use crate::routing::ObjectRequest;
 
 /// Called now and then during waits, at most every [`TICK`]; false ends the request with
@@ -191,6 +192,7 @@ impl Client {
             headers: &[],
             body: &Source::Bytes(bytes::Bytes::new()),
             via_gateway: false,
+            repeat: Repeat::Unsent,
         }
         .target();
         let url = format!("{base}{target}");
@@ -291,7 +293,8 @@ fn refusal<'c>(
 ) -> Result<Option<Answer<'c>>, ClientError> {
     let status = answer.status;
     let left = usize::try_from(answer.remaining).unwrap_or(usize::MAX);
-    let passing = status < 400 || matches!(status, 421 | 429 | 502 | 503 | 504);
+    let again = &answer.client.config().retry_statuses;
+    let passing = status < 400 || status == 421 || again.contains(&status);
     // 400 may be a target of another make that wants changes redirected.
     if passing || (status == 400 && !ask.method.is_safe()) || left > MAX_ERROR_BODY_BYTES {
         return Ok(None);
