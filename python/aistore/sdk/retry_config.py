@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from aistore.sdk.errors import AISConnectionError, AISRetryableError, AISTimeoutError
 
 DEFAULT_ATTEMPTS = 5
+# No request is repeated without end, whatever is asked for.
+MAX_ATTEMPTS = 1000
+_LONGEST_WAIT_S = 3600.0
 DEFAULT_BACKOFF_S = 0.05
 DEFAULT_BACKOFF_MAX_S = 2.0
 DEFAULT_STATUSES = (429, 502, 503, 504)
@@ -85,7 +88,7 @@ class RetryConfig:
 
     @property
     def attempts(self) -> int:
-        """Attempts of one request in all: the larger of what the two layers ask for, at least 1."""
+        """Attempts of one request in all: the larger of what the two layers ask for, 1 to 1000."""
         total = getattr(self.http_retry, "total", None)
         network = getattr(self.network_retry, "attempts", None)
         if network is None:
@@ -95,20 +98,20 @@ class RetryConfig:
             total + 1 if isinstance(total, int) else 1,
             network if isinstance(network, int) else 1,
         ]
-        return max(1, *asked)
+        return min(max(1, *asked), MAX_ATTEMPTS)
 
     @property
     def backoff(self) -> tuple[float, float]:
         """Seconds of the first and of the longest wait before another attempt."""
         first = getattr(self.http_retry, "backoff_factor", DEFAULT_BACKOFF_S)
         longest = getattr(self.http_retry, "backoff_max", DEFAULT_BACKOFF_MAX_S)
-        return max(0.0, float(first)), max(0.0, float(longest))
+        return _seconds(first), _seconds(longest)
 
     @property
     def statuses(self) -> tuple[int, ...]:
         """Answers to try again after."""
         given = getattr(self.http_retry, "status_forcelist", DEFAULT_STATUSES)
-        return tuple(sorted(given or ()))
+        return tuple(sorted(int(status) for status in given or ()))
 
     def __getstate__(self) -> dict[str, object]:
         # Foreign retry objects hold locks and closures; the numbers are all that counts.
@@ -117,3 +120,8 @@ class RetryConfig:
             "network_retry": NetworkRetry(self.attempts),
             "cold_get_conf": self.cold_get_conf,
         }
+
+
+def _seconds(given: float) -> float:
+    """A wait that ends; not a number counts as none."""
+    return min(max(0.0, float(given)), _LONGEST_WAIT_S)

@@ -123,6 +123,13 @@ def test_retry_settings() -> None:
     assert pickle.loads(pickle.dumps(config)).attempts == 9
 
 
+def test_no_retry_goes_on_without_end() -> None:
+    endless = HttpRetry(total=10**9, backoff_factor=float("inf"), backoff_max=float("inf"))
+    config = RetryConfig(endless, NetworkRetry(attempts=10**12))
+    assert config.attempts == 1000
+    assert config.backoff == (3600.0, 3600.0)
+
+
 def test_waits_and_statuses_reach_the_native_client(monkeypatch: pytest.MonkeyPatch) -> None:
     class Foreign:  # as urllib3.Retry
         total, backoff_factor, backoff_max, status_forcelist = 2, 3.0, 48, {500, 503}

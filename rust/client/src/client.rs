@@ -73,7 +73,7 @@ impl Client {
     }
 
     async fn open_repeating(&self, call: Call) -> Result<Opened, ClientError> {
-        let repeat = if call.method.is_idempotent() { Repeat::Busy } else { Repeat::Unsent };
+        let repeat = Repeat::of(&call.method);
         let mut budget = Budget::new(self.config());
         loop {
             match self.open_call(&call).await {

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use crate::body::Source;
 use crate::client::{Client, no_body, reply};
 use crate::error::ClientError;
-use crate::objects::pair;
+use crate::objects::{check_names, pair};
 use crate::request::{ProgressFn, Reply};
 use crate::retry::{Budget, Repeat};
 use crate::routing::ObjectRequest;
@@ -87,6 +87,8 @@ impl Drop for Upload {
     }
 }
 
+/// Starts or gives up an upload: both may be done twice. One that was started in vain holds nothing and
+/// is removed in time.
 async fn act(
     client: &Client,
     method: Method,
@@ -99,8 +101,12 @@ async fn act(
     let body = serde_json::to_vec(&ActionMsg::new(action, value))
         .map_err(|e| ClientError::Invalid(format!("{action}: {e}")))?;
     let headers = [pair(CONTENT_TYPE.as_str(), "application/json")];
-    let body = Source::Bytes(Bytes::from(body));
-    client.object_reply(method, bucket, name, query, &headers, &body).await
+    check_names(&method, bucket, name)?;
+    let body = &Source::Bytes(Bytes::from(body));
+    let (headers, repeat) = (&headers[..], Repeat::Busy);
+    let request =
+        ObjectRequest { method, bucket, name, query, headers, body, via_gateway: false, repeat };
+    reply(client.object(&request).await?).await
 }
 
 impl Client {

@@ -195,7 +195,7 @@ impl Client {
         via_gateway: bool,
     ) -> Result<Opened, ClientError> {
         check_names(&method, bucket, name)?;
-        let repeat = Repeat::Busy;
+        let repeat = Repeat::of(&method);
         let request =
             ObjectRequest { method, bucket, name, query, headers, body, via_gateway, repeat };
         self.object(&request).await

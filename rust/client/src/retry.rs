@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::Method;
+
 use crate::config::{ClientConfig, LONGEST_WAIT};
 use crate::error::ClientError;
 use crate::transport::Failure;
@@ -14,6 +16,13 @@ pub(crate) enum Repeat {
     /// Also after a broken connection, and when the node says that it is busy: doing it twice is as good
     /// as once.
     Busy,
+}
+
+impl Repeat {
+    /// What holds for a request that nothing else is known of.
+    pub(crate) fn of(method: &Method) -> Self {
+        if method.is_idempotent() { Self::Busy } else { Self::Unsent }
+    }
 }
 
 /// Tries left for one request.
@@ -85,6 +94,26 @@ mod tests {
         assert!(budget.applies(Repeat::Unsent, &broken(true)));
         assert!(!budget.applies(Repeat::Unsent, &broken(false)));
         assert!(budget.applies(Repeat::Busy, &broken(false)));
+    }
+
+    #[test]
+    fn forced_statuses_do_not_repeat_what_must_not_be_done_twice() {
+        let mut config = ClientConfig::new("http://h");
+        config.retry_statuses = (100..=599).collect();
+        let budget = Budget::new(&config);
+        for (method, again) in [
+            (Method::GET, true),
+            (Method::PUT, true),
+            (Method::DELETE, true),
+            (Method::POST, false),
+            (Method::PATCH, false),
+        ] {
+            assert_eq!(budget.applies(Repeat::of(&method), &answer(500)), again, "{method}");
+            assert!(
+                budget.applies(Repeat::of(&method), &answer(429)),
+                "{method}: nothing was done"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]
