@@ -7,8 +7,9 @@ import random
 from typing import Any
 
 import pytest
-from support import Answer, Wire
+from support import Answer, Wire, wait_until
 
+import aistore
 from aistore.sdk import Bucket
 
 SIZES = [300_000, 1, 70_000]
@@ -151,3 +152,29 @@ def test_a_large_put_is_cut_into_chunks(wire: Wire, bucket: Bucket) -> None:
         assert wire.follow("GET", path).body == body
         head = wire.follow("HEAD", f"{path}?props=chunked")
         assert head.header("ais-chunks-count") == chunks
+
+
+def test_space_of_a_deleted_object_comes_back_after_a_read(
+    own_cluster: aistore.LocalCluster,
+) -> None:
+    wire = Wire(own_cluster.endpoint)
+    path = f"/v1/objects/{own_cluster.client().bucket('space').create().name}/large"
+    upload = wire.follow("POST", path, action={"action": "mpt-upload"}).body.decode()
+    for number in (1, 2):
+        part = wire.follow(
+            "PUT", f"{path}?uploadId={upload}&partNumber={number}", body=b"x" * 500_000
+        )
+        assert part.status == 200
+    listed = [{"part-number": number, "etag": ""} for number in (1, 2)]
+    done = wire.follow(
+        "POST", f"{path}?uploadId={upload}", action={"action": "mpt-complete", "value": listed}
+    )
+    assert done.status == 200
+    assert len(wire.follow("GET", path).body) == 1_000_000
+
+    def blobs() -> int:
+        return sum(1 for _ in own_cluster.root.rglob("ais/blobs/*/*"))
+
+    assert blobs() >= 2
+    assert wire.follow("DELETE", path).status == 200
+    wait_until(lambda: blobs() == 0, "the parts are removed", 8)
