@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import Answer, Wire
+from support import Answer, Wire, wait_until
+
+import aistore
 
 
 @pytest.fixture(autouse=True)
@@ -193,3 +198,71 @@ def test_changes_go_through_a_gateway(wire: Wire) -> None:
     assert (unknown.status, unknown.json()["tcode"]) == (404, "errNodeNotFound")
     assert wire.send("PUT", "/v1/reverse/daemon/set-config", **{"log.level": "4"}).status == 400
     assert wire.send("DELETE", "/v1/cluster").status == 403
+
+
+def test_statistics_go_to_the_log_as_often_as_configured(wire: Wire) -> None:
+    assert set_pairs(wire, **{"log.stats_time": "1s"}).status == 200
+
+    def told() -> bool:
+        log = wire.send("GET", "/v1/daemon", what="log", severity="info").body
+        return b"statistics" in log
+
+    wait_until(told, "a line of statistics")
+
+
+def test_a_hung_target_is_noticed_as_fast_as_configured(own_cluster: aistore.LocalCluster) -> None:
+    wire = Wire(own_cluster.endpoint)
+    pairs = {"timeout.cplane_operation": "100ms", "timeout.max_keepalive": "300ms"}
+    pairs |= {f"keepalivetracker.{role}.interval": "1s" for role in ("proxy", "target")}
+    pairs |= {"get_batch.max_wait": "1s", "client.client_timeout": "1s"}
+    assert set_pairs(wire, **pairs).status == 200
+    assert wire.send("POST", "/v1/buckets/b", action={"action": "create-bck"}).status == 200
+    node = own_cluster.targets[0]
+    os.kill(node.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        page = wire.send("GET", "/v1/buckets/b", action={"action": "list", "value": {}})
+        assert page.status >= 500
+        assert "sign of life" in page.json()["message"], page.body
+        headers = {"Ais-Node-Id": node.node_id}
+        stats = wire.send("GET", "/v1/reverse/daemon", what="node_stats", headers=headers)
+        assert stats.status == 502
+        assert wire.send("GET", "/v1/cluster", what="sysinfo").status == 200
+        # With the defaults this takes 10 s and more for each of the three.
+        assert time.monotonic() - began < 8
+    finally:
+        os.kill(node.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("timeout.max_host_busy", "-1s"),
+        ("client.client_timeout", "0s"),
+        ("client.client_long_timeout", "10ms"),
+        ("periodic.retry_sync_time", "0"),
+        ("periodic.notif_time", "soon"),
+        ("space.cleanupwm", "0"),
+        ("space.highwm", "96"),
+        ("space.out_of_space", "101"),
+        ("space.lowwm", "-5"),
+        ("space.highwm", "99999999999999999999"),
+        ("log.level", "0"),
+        ("get_batch.max_wait", "2h"),
+        ("keepalivetracker.target.factor", "0"),
+        ("checksum.type", "sha1"),
+        ("features", "18446744073709551616"),
+        ("features", "-1"),
+        ("features", "1152921504606846976"),
+        ("features", "F1"),
+    ],
+)
+def test_nonsense_is_refused_with_key_value_and_remedy(wire: Wire, key: str, value: str) -> None:
+    before = config(wire)
+    answer = set_pairs(wire, **{"log.max_size": "1MiB", key: value})
+    message = answer.json()["message"]
+    assert answer.status == 400, message
+    assert key in message, message
+    assert value in message, message
+    assert "expect" in message, message
+    assert config(wire) == before

@@ -18,16 +18,16 @@ pub const MAX_OBJECT_NAME_BYTES: usize = 8 << 10;
 pub enum NameError {
     /// Bad bucket name.
     #[error(
-        "invalid bucket name \"{0}\": use 1 to 64 letters, digits, '-', '_' or '.', without \"..\" and not starting with '.'"
+        "invalid bucket name \"{}\": use 1 to 64 letters, digits, '-', '_' or '.', without \"..\" and not starting with '.'", shown(.0)
     )]
     Bucket(String),
     /// Bad object name.
     #[error(
-        "invalid object name \"{0}\": it must be non-empty UTF-8 of at most 8192 bytes, not end in '/', not start with \"~/\" and have no '.' or '..' path element"
+        "invalid object name \"{}\": it must be non-empty UTF-8 of at most 8192 bytes without NUL, not end in '/', not start with \"~/\" and have no '.' or '..' path element", shown(.0)
     )]
     Object(String),
     /// Bad namespace.
-    #[error("invalid namespace \"{0}\": expected \"@uuid#name\" with letters, digits, '-' and '_'")]
+    #[error("invalid namespace \"{}\": expected \"@uuid#name\" with letters, digits, '-' and '_'", shown(.0))]
     Namespace(String),
     /// Unknown provider.
     #[error("unknown backend provider \"{0}\" (expected ais, aws, gcp, azure or oci)")]
@@ -35,6 +35,12 @@ pub enum NameError {
     /// Not a `provider://bucket[/object]` or uname form.
     #[error("invalid bucket URL or uname \"{0}\": expected \"ais://bucket[/object]\"")]
     Uname(String),
+}
+
+/// A name as it is shown: control characters, which a terminal swallows, as escapes.
+fn shown(name: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    name.chars().map(escape).collect()
 }
 
 /// Where a bucket's data comes from.
@@ -295,5 +301,7 @@ mod tests {
         for bad in ["", "a/", "../a", "a/./b", "~/x", "a\0b"] {
             assert!(validate_object_name(bad).is_err(), "{bad:?}");
         }
+        let nul = validate_object_name("a\0b").unwrap_err().to_string();
+        assert!(nul.contains("a\\u{0}b") && nul.contains("NUL"), "{nul}");
     }
 }

@@ -3,6 +3,7 @@
 //! The serde form is the wire form. Sizes and durations travel as text, so they survive unchanged.
 
 mod auth;
+mod catalog;
 mod local;
 mod macros;
 mod net;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::auth::*;
+pub use self::catalog::{CATALOG, Effect, explain};
 pub use self::local::*;
 pub use self::net::*;
 pub use self::scope::*;
@@ -136,6 +138,7 @@ impl ClusterConfig {
                 "invalid configuration change: expected a JSON object of sections, such as {\"lru\":{\"enabled\":true}}",
             ));
         }
+        patch::check_sections(&pairs::specimen()?, patch)?;
         let before = patch::to_value("configuration", self)?;
         let mut merged = before.clone();
         patch::merge(&mut merged, patch);

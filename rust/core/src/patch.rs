@@ -29,6 +29,27 @@ pub(crate) fn to_value(what: &str, value: &impl Serialize) -> Result<Value, ApiE
         .map_err(|err| ApiError::internal(format!("cannot encode {what}: {err}")))
 }
 
+/// How serde begins to say that a text is none of the accepted ones.
+const UNKNOWN_VALUE: &str = "unknown variant `";
+
+/// Refuses a list where there is a section: serde would read it as the section's keys in order.
+pub(crate) fn check_sections(base: &Value, patch: &Value) -> Result<(), ApiError> {
+    check_section("", base, patch)
+}
+
+fn check_section(key: &str, base: &Value, patch: &Value) -> Result<(), ApiError> {
+    let Some(base) = base.as_object() else { return Ok(()) };
+    match patch {
+        Value::Array(_) => Err(refused(key, patch, "a JSON object with the section's keys")),
+        Value::Object(changes) => changes.iter().try_for_each(|(name, change)| {
+            let dot = if key.is_empty() { "" } else { "." };
+            let below = base.get(name).unwrap_or(&Value::Null);
+            check_section(&format!("{key}{dot}{name}"), below, change)
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Reads a merged value; `what` is the kind of thing for the message.
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|err| {
@@ -36,20 +57,26 @@ pub(crate) fn decode<T: DeserializeOwned>(what: &str, value: Value) -> Result<T,
         let text = err.inner().to_string();
         let near = suggestion(&text).map(|near| format!("did you mean \"{near}\"? "));
         let near = near.unwrap_or_default();
+        let text = match text.strip_prefix(UNKNOWN_VALUE).and_then(|rest| rest.split_once("`, ")) {
+            Some((value, accepted)) => format!("invalid value \"{value}\": {accepted}"),
+            None => text,
+        };
         ApiError::bad_request(format!("invalid {what} \"{path}\": {near}{text}"))
     })
 }
 
 /// Of the names that an error about an unknown one lists, the one that was most likely meant.
 fn suggestion(text: &str) -> Option<&str> {
-    const SIMILAR: f64 = 0.6;
-    let rest =
-        text.strip_prefix("unknown field `").or_else(|| text.strip_prefix("unknown variant `"))?;
+    // Values are short: of "sha1" no other is meant.
+    let (rest, similar) = match text.strip_prefix(UNKNOWN_VALUE) {
+        Some(rest) => (rest, 0.75),
+        None => (text.strip_prefix("unknown field `")?, 0.6),
+    };
     let (unknown, rest) = rest.split_once('`')?;
     let known = rest.split('`').skip(1).step_by(2);
     known
         .map(|name| (strsim::normalized_damerau_levenshtein(unknown, name), name))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .filter(|(similarity, _)| *similarity >= similar)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }

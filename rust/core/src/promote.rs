@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::bucket::NameError;
 use crate::error::ApiError;
 use crate::wire::ActionMsg;
 
@@ -76,6 +77,9 @@ impl PromoteArgs {
                 &args.src,
                 "expected an absolute path without \".\" and \"..\"",
             ));
+        }
+        if args.obj.contains('\0') {
+            return Err(NameError::Object(args.obj).into());
         }
         Ok(args)
     }

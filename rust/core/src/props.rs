@@ -49,6 +49,39 @@ pub const ACCESS_READ_WRITE: u64 = 831;
 /// Everything.
 pub const ACCESS_ALL: u64 = u64::MAX;
 
+/// Names of the feature bits, by number.
+pub const FEATURE_NAMES: [&str; FEATURE_COUNT as usize] = [
+    "Enforce-IntraCluster-Access",
+    "Skip-Loading-VersionChecksum-MD",
+    "Do-not-Auto-Detect-FileShare",
+    "S3-API-via-Root",
+    "Fsync-PUT",
+    "LZ4-Block-1MB",
+    "LZ4-Frame-Checksum",
+    "Do-not-Allow-Passing-FQN-to-ETL",
+    "Ignore-LimitedCoexistence-Conflicts",
+    "S3-Presigned-Request",
+    "Do-not-Optimize-Listing-Virtual-Dirs",
+    "Disable-Cold-GET",
+    "Streaming-Cold-GET",
+    "S3-Reverse-Proxy",
+    "S3-Use-Path-Style",
+    "Do-not-Delete-When-Rebalancing",
+    "Do-not-Set-Control-Plane-ToS",
+    "Trust-Crypto-Safe-Checksums",
+    "S3-ListObjectVersions",
+    "Enable-Detailed-Prom-Metrics",
+    "Force-Container-CPU-Mem",
+    "Resume-Interrupted-MPU",
+    "Keep-Unknown-FQN",
+    "Load-Balance-GET",
+    "Count-Object-NotFound-Stats",
+    "Enable-Go-Runtime-Metrics",
+    "Dload-Allow-Private-Egress",
+    "S3-Redirect-Rebuild",
+];
+/// Feature bits that a cluster can have.
+pub const CLUSTER_FEATURES: u64 = (1 << FEATURE_COUNT) - 1;
 /// Number of feature bits.
 pub const FEATURE_COUNT: u32 = 28;
 /// Feature bit: reads of remote objects that are not in the cluster fail.
@@ -219,7 +252,16 @@ impl BucketProps {
 }
 
 /// Refuses feature bits that exclude each other.
-pub(crate) fn check_features(features: u64) -> Result<(), ApiError> {
+pub(crate) fn check_features(features: u64, allowed: u64) -> Result<(), ApiError> {
+    if features >> FEATURE_COUNT != 0 {
+        let numbered = FEATURE_NAMES.iter().enumerate();
+        let names = numbered.filter(|(bit, _)| allowed & 1 << bit != 0);
+        let names: Vec<String> = names.map(|(bit, name)| format!("{} {name}", 1 << bit)).collect();
+        return Err(ApiError::bad_request(format!(
+            "invalid value \"{features}\" of \"features\": expected a sum of {}",
+            names.join(", ")
+        )));
+    }
     let pairs = [
         (
             FEATURE_DISABLE_COLD_GET,

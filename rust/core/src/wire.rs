@@ -13,7 +13,7 @@ pub struct ActionMsg {
     #[serde(default)]
     pub name: String,
     /// Arguments, by action.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unique::deserialize")]
     pub value: Value,
 }
 
@@ -21,6 +21,81 @@ impl ActionMsg {
     /// An action without a name.
     pub fn new(action: &str, value: Value) -> Self {
         Self { action: action.to_owned(), name: String::new(), value }
+    }
+}
+
+/// Any JSON, but no key twice in one object: which of the two counts would be anyone's guess.
+mod unique {
+    use std::fmt;
+
+    use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+    use serde_json::{Map, Number, Value};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+        Unique.deserialize(from)
+    }
+
+    struct Unique;
+
+    impl<'de> DeserializeSeed<'de> for Unique {
+        type Value = Value;
+        fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+            from.deserialize_any(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Unique {
+        type Value = Value;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("any JSON value")
+        }
+        fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+            Ok(value.into())
+        }
+        fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+            Ok(value.into())
+        }
+        fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+            Ok(value.into())
+        }
+        fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+            Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+        }
+        fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+            Ok(value.into())
+        }
+        fn visit_string<E>(self, value: String) -> Result<Value, E> {
+            Ok(value.into())
+        }
+        fn visit_unit<E>(self) -> Result<Value, E> {
+            Ok(Value::Null)
+        }
+        fn visit_none<E>(self) -> Result<Value, E> {
+            Ok(Value::Null)
+        }
+        fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+            self.deserialize(from)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+            let mut values = Vec::new();
+            while let Some(value) = from.next_element_seed(Self)? {
+                values.push(value);
+            }
+            Ok(values.into())
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+            let mut values = Map::new();
+            while let Some(key) = from.next_key::<String>()? {
+                if values.contains_key(&key) {
+                    return Err(de::Error::custom(format!(
+                        "key \"{key}\" is given twice: name each once"
+                    )));
+                }
+                let value = from.next_value_seed(Self)?;
+                values.insert(key, value);
+            }
+            Ok(values.into())
+        }
     }
 }
 

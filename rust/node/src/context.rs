@@ -17,6 +17,7 @@ use crate::intra::Intra;
 use crate::metrics::Metrics;
 use crate::overrides::Overrides;
 use crate::tasks::Tasks;
+use crate::times::Times;
 use crate::tls::ServerTls;
 
 /// Longest time a request waits for the node to catch up with the cluster's state.
@@ -136,6 +137,11 @@ impl NodeContext {
     /// for every request; what comes back is as new as [`state`](Self::state).
     pub fn config(&self) -> Arc<ClusterConfig> {
         self.overrides.current(&self.state.borrow())
+    }
+
+    /// The time limits that this node goes by now.
+    pub(crate) fn times(&self) -> Times {
+        Times(self.config())
     }
 
     /// Completes when the node's configuration may have changed after the last call.

@@ -11,14 +11,10 @@ use http::Method;
 
 use crate::context::{NodeContext, Upstream, fetch_state, install};
 
-/// Longest time spent on joining before the process gives up.
-const JOIN_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest wait for one answer to a join request.
 const JOIN_ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// One question for news stays open this long.
-const NEWS_WAIT: Duration = Duration::from_secs(10);
-/// First and longest pause after a failure.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// First pause after a failure.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Uploads that were under way when their bucket died may still end; their data goes with this look.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
 
@@ -28,24 +24,25 @@ struct Backoff(Duration);
 
 impl Backoff {
     fn new() -> Self {
-        Self(PAUSE.0)
+        Self(PAUSE)
     }
 
-    async fn pause(&mut self) {
+    async fn pause(&mut self, longest: Duration) {
         tokio::time::sleep(self.0.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        self.0 = (self.0 * 2).min(PAUSE.1);
+        self.0 = self.0.saturating_mul(2).min(longest);
     }
 }
 
 /// Registers this node with the cluster and installs the state that has it.
 ///
-/// A gateway that cannot be reached, or is starting, is asked again for up to 60 s.
+/// A gateway that cannot be reached, or is starting, is asked again for as long as the configuration says.
 ///
 /// # Errors
 ///
 /// Text for the operator: refusals at once, unreachable gateways after the time is up.
 pub(crate) async fn join(ctx: &NodeContext, upstream: &Upstream) -> Result<(), String> {
-    let deadline = Instant::now() + JOIN_TIMEOUT;
+    let limit = ctx.times().join();
+    let began = Instant::now();
     let mut backoff = Backoff::new();
     let mut told = false;
     loop {
@@ -60,11 +57,11 @@ pub(crate) async fn join(ctx: &NodeContext, upstream: &Upstream) -> Result<(), S
                 upstream.join_url, err.message
             ));
         }
-        if Instant::now() >= deadline {
+        if began.elapsed() >= limit {
             return Err(format!(
                 "cannot join the cluster at {} within {} s: {}; check --join and that the gateway runs",
                 upstream.join_url,
-                JOIN_TIMEOUT.as_secs(),
+                limit.as_secs(),
                 err.message
             ));
         }
@@ -72,7 +69,7 @@ pub(crate) async fn join(ctx: &NodeContext, upstream: &Upstream) -> Result<(), S
             told = true;
             tracing::warn!(gateway = upstream.join_url, error = %err.message, "cannot join yet, trying on");
         }
-        backoff.pause().await;
+        backoff.pause(ctx.times().retry()).await;
     }
 }
 
@@ -104,7 +101,7 @@ async fn try_join(ctx: &NodeContext, upstream: &Upstream) -> Result<(), ApiError
     Err(failure)
 }
 
-/// Follows the cluster's state until the node stops. Reconnects for ever, with pauses of up to 2 s.
+/// Follows the cluster's state until the node stops. Reconnects for ever, with pauses.
 pub(crate) async fn follow(ctx: Arc<NodeContext>) {
     let Some(upstream) = &ctx.upstream else { return };
     let mut backoff = Backoff::new();
@@ -112,7 +109,7 @@ pub(crate) async fn follow(ctx: Arc<NodeContext>) {
     loop {
         let mut reached = false;
         for gateway in upstream.gateways(&ctx.state()) {
-            match fetch_state(&ctx, upstream, &gateway, NEWS_WAIT).await {
+            match fetch_state(&ctx, upstream, &gateway, ctx.times().beat()).await {
                 Ok(newer) => {
                     reached = true;
                     if newer {
@@ -134,7 +131,7 @@ pub(crate) async fn follow(ctx: Arc<NodeContext>) {
             (lost, backoff) = (false, Backoff::new());
         } else {
             lost = true;
-            backoff.pause().await;
+            backoff.pause(ctx.times().retry()).await;
         }
     }
 }

@@ -32,6 +32,7 @@ mod status;
 mod sysinfo;
 pub mod target;
 pub mod tasks;
+mod times;
 pub mod tls;
 
 pub use process::main;

@@ -8,6 +8,7 @@ mod serve;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use aistore_core::config::LogConf;
 use tracing_subscriber::filter::LevelFilter;
@@ -113,6 +114,29 @@ pub(crate) async fn follow(ctx: Arc<NodeContext>) {
         }
         if !changes.next().await {
             return;
+        }
+    }
+}
+
+/// Writes a line of statistics every so often (`log.stats_time`).
+pub(crate) async fn tell_statistics(ctx: Arc<NodeContext>) {
+    let (mut changes, mut told) = (ctx.config_changes(), Instant::now());
+    loop {
+        let period = ctx.config().log.stats_time.0;
+        let due = async {
+            if period.is_zero() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(period.saturating_sub(told.elapsed())).await;
+        };
+        tokio::select! {
+            () = due => {
+                told = Instant::now();
+                let mut numbers = ctx.metrics.tracker(ctx.started.elapsed());
+                numbers.retain(|_, number| *number > 0);
+                tracing::info!(node = ctx.display(), ?numbers, "statistics");
+            }
+            more = changes.next() => if !more { return },
         }
     }
 }

@@ -33,6 +33,11 @@ pub(super) fn to_patch(pairs: &[(String, String)]) -> Result<Value, ApiError> {
             return Err(read_only(&key));
         }
         let value = convert(&key, kind, text)?;
+        if patch::lookup(&patch, &key).is_some() {
+            return Err(ApiError::bad_request(format!(
+                "configuration key \"{key}\" is given twice: name each once"
+            )));
+        }
         let nested = key
             .rsplit('.')
             .fold(value, |inner, part| Value::Object(Map::from_iter([(part.to_owned(), inner)])));
@@ -42,7 +47,7 @@ pub(super) fn to_patch(pairs: &[(String, String)]) -> Result<Value, ApiError> {
 }
 
 /// A configuration in which no key is left out, to look names and types up in.
-fn specimen() -> Result<Value, ApiError> {
+pub(super) fn specimen() -> Result<Value, ApiError> {
     let mut config = ClusterConfig {
         auth: AuthConf {
             signature: Some(SignatureConf::default()),

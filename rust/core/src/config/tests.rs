@@ -124,7 +124,10 @@ fn bad_patches_name_key_value_and_what_is_accepted() {
         patch(json!({"chunks": {"chunk_size": "1B"}})),
         &["chunks.chunk_size", "1B", "1KiB to 5GiB"],
     );
-    refused(patch(json!({"space": {"highwm": 50}})), &["space.highwm", "50", "75 to 100"]);
+    refused(
+        patch(json!({"space": {"highwm": 50}})),
+        &["space.highwm", "50", "space.lowwm, which is 75"],
+    );
     refused(patch(json!({"features": "268435456"})), &["features", "268435456"]);
     refused(patch(json!({"features": "6144"})), &["Disable-Cold-GET and Streaming-Cold-GET"]);
     refused(patch(json!([1])), &["JSON object"]);

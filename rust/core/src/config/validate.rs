@@ -6,9 +6,12 @@ use super::{
     BackendRateConf, ChunksConf, ClusterConfig, EcConf, FrontendRateConf, LruConf, MirrorConf,
     RateLimitConf, WritePolicy, WritePolicyConf,
 };
+use serde_json::Value;
+
+use crate::bucket::Provider;
 use crate::error::ApiError;
 use crate::patch::require;
-use crate::props::{FEATURE_COUNT, check_features};
+use crate::props::{CLUSTER_FEATURES, check_features};
 use crate::units::GoDuration;
 
 const KIB: u64 = 1 << 10;
@@ -123,12 +126,28 @@ impl ClusterConfig {
         self.rate_limit.validate()?;
         mirror_or_chunks(&self.mirror, &self.chunks)?;
         let features = self.features;
-        require(features >> FEATURE_COUNT == 0, "features", features, "bits 0 to 27 only")?;
-        check_features(features)?;
+        check_features(features, CLUSTER_FEATURES)?;
+        self.validate_backends()?;
         self.validate_jobs()?;
         self.validate_times()?;
         self.validate_node()?;
         self.validate_auth()
+    }
+
+    /// Settings are by provider: of a cloud whatever it needs, of remote clusters their URLs by alias.
+    fn validate_backends(&self) -> Result<(), ApiError> {
+        for (name, conf) in &self.backend {
+            let key = format!("backend.{name}");
+            let known = Provider::parse(name).is_ok_and(|provider| provider.as_str() == name);
+            require(known, &key, conf, "one of backend.ais, aws, gcp, azure and oci")?;
+            let text = |value: &Value| value.is_string();
+            let urls = |urls: &Value| urls.as_array().is_some_and(|urls| urls.iter().all(text));
+            let good = conf.is_null()
+                || conf.as_object().is_some_and(|map| name != "ais" || map.values().all(urls));
+            let accepted = "a JSON object; of ais, lists of URLs by alias";
+            require(good, &key, conf, accepted)?;
+        }
+        Ok(())
     }
 
     fn validate_jobs(&self) -> Result<(), ApiError> {
@@ -202,7 +221,17 @@ impl ClusterConfig {
             )?;
         }
         within("periodic.stats_time", self.periodic.stats_time, 1, MINUTE)?;
-        within("client.list_timeout", self.client.list_timeout, 1, 30 * MINUTE)?;
+        let client = &self.client;
+        for (key, value) in [
+            ("periodic.retry_sync_time", self.periodic.retry_sync_time),
+            ("periodic.notif_time", self.periodic.notif_time),
+        ] {
+            at_least(key, value, GoDuration::from_millis(100))?;
+        }
+        at_least("client.client_timeout", client.client_timeout, GoDuration::from_secs(1))?;
+        let long = client.client_long_timeout;
+        at_least("client.client_long_timeout", long, GoDuration::from_secs(1))?;
+        within("client.list_timeout", client.list_timeout, 1, 30 * MINUTE)?;
         self.validate_keepalive()
     }
 
@@ -231,6 +260,7 @@ impl ClusterConfig {
             ("space.highwm", space.highwm),
             ("space.out_of_space", space.out_of_space),
         ];
+        between("space.cleanupwm", space.cleanupwm, 1, 100)?;
         ascending(&marks)?;
         between("space.batch_size", space.batch_size, 1024, 524_288)?;
         let keep = GoDuration::from_secs(15 * MINUTE);
@@ -296,10 +326,13 @@ impl ClusterConfig {
 
 /// Percentages that must not decrease.
 fn ascending(marks: &[(&str, u32)]) -> Result<(), ApiError> {
-    let mut least = 0;
     for (key, value) in marks {
-        between(key, *value, least, 100)?;
-        least = *value;
+        between(key, *value, 0, 100)?;
+    }
+    for pair in marks.windows(2) {
+        let [(low_key, low), (key, value)] = pair else { continue };
+        let accepted = format!("at least {low_key}, which is {low}: change both");
+        require(value >= low, key, value, &accepted)?;
     }
     Ok(())
 }

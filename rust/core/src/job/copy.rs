@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bucket::NameError;
 use crate::error::ApiError;
 
 /// `value` of `copy-bck`. Keys as on the wire; unknown ones are mistakes.
@@ -83,6 +84,9 @@ impl CopyMsg {
         }
         let escapes = |text: &str| text.split('/').any(|part| part == "." || part == "..");
         for (what, text) in [("prefix", &msg.prefix), ("prepend", &msg.prepend)] {
+            if text.contains('\0') {
+                return Err(NameError::Object(text.clone()).into());
+            }
             if escapes(text) || text.starts_with("~/") {
                 return Err(ApiError::bad_request(format!(
                     "invalid {what} \"{text}\": no '.' or '..' path element and no leading \"~/\""

@@ -48,6 +48,7 @@ impl BucketProps {
                 *slot = patch::to_value(WHAT, &Namespace::default())?;
             }
         }
+        patch::check_sections(&merged, &patch)?;
         patch::merge(&mut merged, &patch);
         let mut after: Self = patch::decode(WHAT, merged)?;
         after.settle(&patch);
@@ -102,8 +103,7 @@ impl BucketProps {
         self.extra.validate()?;
         mirror_or_chunks(&self.mirror, &self.chunks)?;
         let features = self.features;
-        patch::require(features >> FEATURE_COUNT == 0, "features", features, "bits 0 to 27 only")?;
-        check_features(features)?;
+        check_features(features, BUCKET_FEATURES)?;
         if let Some(remote) = self.backend_bck.bucket()?
             && self.provider != Provider::Ais
         {

@@ -1,7 +1,5 @@
 //! One question, or one change, to many nodes at once.
 
-use std::time::Duration;
-
 use aistore_core::error::ApiError;
 use aistore_core::smap::Snode;
 use aistore_core::wire::ActionMsg;
@@ -14,9 +12,6 @@ use super::Gateway;
 use crate::daemon::CHANGE_PATH;
 use crate::intra::json_headers;
 
-/// Longest wait for one node's answer.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-
 impl Gateway {
     /// Asks each node `GET /v1/daemon?what=`; answers by node id.
     ///
@@ -26,15 +21,11 @@ impl Gateway {
         nodes: impl Iterator<Item = &'n Snode>,
         what: &str,
     ) -> Map<String, Value> {
+        let timeout = self.ctx.times().ask();
         let asks = nodes.map(|node| async move {
             let url = format!("{}/v1/daemon?what={what}", node.url());
-            let asked = self.ctx.intra.bytes(
-                Method::GET,
-                &url,
-                HeaderMap::new(),
-                Bytes::new(),
-                ASK_TIMEOUT,
-            );
+            let asked =
+                self.ctx.intra.bytes(Method::GET, &url, HeaderMap::new(), Bytes::new(), timeout);
             let answer = asked.await.map(|(_, body)| serde_json::from_slice::<Value>(&body));
             match answer {
                 Ok(Ok(value)) => Some((node.daemon_id.clone(), value)),
@@ -77,8 +68,9 @@ impl Gateway {
         let body = serde_json::to_vec(action)
             .map_err(|err| ApiError::internal(format!("change of a node: {err}")))?;
         let url = format!("{}{CHANGE_PATH}{query}", node.url());
+        let timeout = self.ctx.times().ask();
         let told =
-            self.ctx.intra.bytes(Method::PUT, &url, json_headers(), Bytes::from(body), ASK_TIMEOUT);
+            self.ctx.intra.bytes(Method::PUT, &url, json_headers(), Bytes::from(body), timeout);
         told.await.map(|_| ()).map_err(|err| {
             ApiError::new(err.status, &err.tcode, format!("{}: {}", node.display(), err.message))
         })

@@ -76,6 +76,13 @@ impl Followers {
         nodes.get(id).is_some_and(|node| node.is_live(Instant::now()))
     }
 
+    /// How long ago a node that followed stopped doing so; zero while it does or when it never did.
+    pub(crate) fn silent_for(&self, id: &str) -> Duration {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = nodes.get(id).filter(|node| node.open == 0);
+        gone.map_or(Duration::ZERO, |node| node.last_seen.elapsed())
+    }
+
     /// Waits until every live target of the map has `state` or newer, at most 2 s.
     pub(crate) async fn wait_for(&self, state: &ClusterState) {
         let followed = async {

@@ -13,11 +13,6 @@ use serde::Deserialize;
 use super::Gateway;
 use crate::http::{Reply, Req, path, reply};
 
-/// Longest wait for news; a follower asks again at once.
-const MAX_WAIT: Duration = Duration::from_secs(10);
-/// Longest wait for a joining node to show that it can be reached.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Body of a leave request.
 #[derive(Debug, Deserialize)]
 struct Leave {
@@ -64,7 +59,8 @@ impl Gateway {
             })
         };
         let since = number("since")?;
-        let wait = Duration::from_millis(number("wait_ms")?).min(MAX_WAIT);
+        // A follower asks again at once; each question is a sign of life, so they end in time.
+        let wait = Duration::from_millis(number("wait_ms")?).min(self.ctx.times().beat());
         let id = req.query.text("node").to_owned();
         let member = self.ctx.state().smap.node(&id).is_some();
         // Only members count as followers: a stranger must not delay changes.
@@ -132,8 +128,9 @@ impl Gateway {
     /// A node that cannot be reached at the address it gives would own objects that nobody can read.
     async fn probe(&self, node: &Snode) -> Result<(), ApiError> {
         let url = format!("{}/v1/daemon?what=snode", node.url());
+        let timeout = self.ctx.times().probe();
         let asked =
-            self.ctx.intra.bytes(Method::GET, &url, HeaderMap::new(), Bytes::new(), PROBE_TIMEOUT);
+            self.ctx.intra.bytes(Method::GET, &url, HeaderMap::new(), Bytes::new(), timeout);
         let refused = |why: String| {
             ApiError::bad_request(format!(
                 "{} cannot be reached at {} from the gateway: {why}; start it with --listen and an address that other nodes can reach",

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aistore_cluster::ClusterState;
-use aistore_core::bucket::Bucket;
+use aistore_core::bucket::{Bucket, NameError};
 use aistore_core::error::ApiError;
 use aistore_core::list::{
     FLAG_ARCH_DIR, FLAG_CACHED, FLAG_DIFF, FLAG_INVENTORY, FLAG_NAME_ONLY, FLAG_NAME_SIZE,
@@ -19,8 +19,8 @@ use super::{Gateway, backends};
 use crate::http::{Reply, Req, reply};
 use crate::intra::json_headers;
 
-/// Longest wait for one target's share of a page; clients give up after 20 s.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often a target that lists is looked at: whether it still follows the cluster.
+const LOOK: Duration = Duration::from_millis(500);
 /// Shortest listing id that clients may echo.
 const MIN_UUID_BYTES: usize = 9;
 /// Flag of a page whose listing may be incomplete.
@@ -100,6 +100,21 @@ impl Gateway {
         Ok(ListPage { uuid: message.uuid, continuation_token, entries, flags })
     }
 
+    /// Completes when a target stops following the cluster: a slow one may take its time, one that hangs
+    /// must not have the client wait as long.
+    async fn falls_silent(&self, target: &Snode) -> ApiError {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let silent = self.followers.silent_for(&target.daemon_id);
+            if silent >= self.ctx.times().beat() {
+                let (node, seconds) = (target.display(), silent.as_secs());
+                return ApiError::internal(format!(
+                    "{node} has given no sign of life for {seconds} s and no answer"
+                ));
+            }
+        }
+    }
+
     /// One target's own names.
     async fn scan(
         &self,
@@ -118,14 +133,14 @@ impl Gateway {
         );
         let body = serde_json::to_vec(message)
             .map_err(|err| ApiError::internal(format!("list request: {err}")))?;
-        let asked = self.ctx.intra.bytes(
-            Method::POST,
-            &url,
-            json_headers(),
-            Bytes::from(body),
-            SCAN_TIMEOUT,
-        );
-        let (_, answer) = asked.await.map_err(|err| incomplete(bucket, target, err))?;
+        let limit = self.ctx.times().listing();
+        let asked =
+            self.ctx.intra.bytes(Method::POST, &url, json_headers(), Bytes::from(body), limit);
+        let answered = tokio::select! {
+            answered = asked => answered,
+            silence = self.falls_silent(target) => Err(silence),
+        };
+        let (_, answer) = answered.map_err(|err| incomplete(bucket, target, err))?;
         ListPage::from_msgpack(&answer).map_err(|err| {
             ApiError::internal(format!("listing of {bucket} at {}: {err}", target.display()))
         })
@@ -195,6 +210,9 @@ fn normalize(bucket: &Bucket, mut message: ListMsg) -> Result<ListMsg, ApiError>
 }
 
 fn check_prefix(bucket: &Bucket, prefix: &str) -> Result<(), ApiError> {
+    if prefix.contains('\0') {
+        return Err(NameError::Object(prefix.to_owned()).into());
+    }
     let dots = prefix.split('/').any(|part| part == "." || part == "..");
     if dots || prefix.starts_with("~/") {
         return Err(ApiError::bad_request(format!(

@@ -92,7 +92,7 @@ impl Gateway {
         status: StatusCode,
         unwanted: bool,
     ) -> Result<(), ApiError> {
-        let enabled = self.ctx.state().config.resilver.enabled;
+        let enabled = self.ctx.config().resilver.enabled;
         if status != StatusCode::OK || unwanted || !enabled {
             return Ok(());
         }

@@ -1,7 +1,5 @@
 //! `promote` at a gateway: looks at the source on the targets, then has it promoted at once or by a job.
 
-use std::time::Duration;
-
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::promote::{PromoteArgs, invalid_source};
@@ -20,10 +18,6 @@ use crate::target::promote::{Share, Sight};
 
 /// Most files that are promoted while the client waits.
 const MAX_SYNCHRONOUS: u64 = 16;
-/// Longest wait for a target to look at a source.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest wait for a target to promote a few files; then the client is told to look for itself.
-const RUN_TIMEOUT: Duration = Duration::from_mins(2);
 /// Feature bit `Do-not-Auto-Detect-FileShare`.
 const NO_SHARE_DETECTION: u64 = 1 << 2;
 
@@ -79,7 +73,7 @@ impl Gateway {
 
     async fn look(&self, node: &Snode, share: &Share, version: u64) -> Result<Sight, ApiError> {
         let url = format!("{}/v1/promote/scan?sv={version}", node.url());
-        self.ctx.intra.json(Method::POST, &url, share, SCAN_TIMEOUT).await
+        self.ctx.intra.json(Method::POST, &url, share, self.ctx.times().busy()).await
     }
 
     async fn promote_on(&self, node: &Snode, share: &Share, version: u64) -> Result<(), ApiError> {
@@ -87,7 +81,8 @@ impl Gateway {
         let body = serde_json::to_vec(share)
             .map_err(|err| ApiError::internal(format!("request to {url}: {err}")))?;
         let intra = &self.ctx.intra;
-        let ran = intra.bytes(Method::POST, &url, json_headers(), body.into(), RUN_TIMEOUT);
+        let timeout = self.ctx.times().long();
+        let ran = intra.bytes(Method::POST, &url, json_headers(), body.into(), timeout);
         ran.await.map(|_| ())
     }
 }

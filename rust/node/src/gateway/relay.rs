@@ -1,7 +1,5 @@
 //! `/v1/reverse/daemon`: passes a question or a change on to the node that the client names.
 
-use std::time::Duration;
-
 use aistore_core::error::ApiError;
 use aistore_core::headers::NODE_ID;
 use aistore_core::smap::{FLAG_DECOMMISSION, FLAG_MAINTENANCE};
@@ -14,11 +12,6 @@ use super::Gateway;
 use crate::daemon::CHANGE_PATH;
 use crate::http::{Reply, Req, path, reply};
 use crate::intra::{json_headers, peer_error};
-
-/// Longest wait for the node's answer; clients give up after 20 s.
-const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for a node to carry out a change.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(18);
 
 impl Gateway {
     /// Answers `/v1/reverse/daemon[/ITEM]`.
@@ -78,7 +71,8 @@ impl Gateway {
             }
         }
         let body = req.read_body(crate::http::request::MAX_ACTION_BYTES).await?;
-        let sent = self.ctx.intra.send(Method::GET, &url, headers, body, RELAY_TIMEOUT).await;
+        let timeout = self.ctx.times().relay();
+        let sent = self.ctx.intra.send(Method::GET, &url, headers, body, timeout).await;
         let Ok(answer) = sent else { return Ok(reply::empty(StatusCode::BAD_GATEWAY)) };
         Ok(relayed(answer))
     }
@@ -89,7 +83,8 @@ impl Gateway {
         let url = format!("{node}{CHANGE_PATH}{slash}{item}?{}", req.query.raw());
         let body = req.read_body(crate::http::request::MAX_ACTION_BYTES).await?;
         let method = req.method.clone();
-        let sent = self.ctx.intra.send(method, &url, json_headers(), body, CHANGE_TIMEOUT).await;
+        let timeout = self.ctx.times().busy();
+        let sent = self.ctx.intra.send(method, &url, json_headers(), body, timeout).await;
         let Ok(mut answer) = sent else { return Ok(reply::empty(StatusCode::BAD_GATEWAY)) };
         if answer.status().as_u16() >= 400 {
             return Err(peer_error(&url, &mut answer).await);

@@ -20,7 +20,7 @@ impl Gateway {
         work: &str,
         targets: impl Iterator<Item = &'n Snode>,
     ) -> Result<(), ApiError> {
-        let timeout = self.ctx.config().timeout.max_keepalive.0;
+        let timeout = self.ctx.times().ask();
         let version = self.ctx.state().version;
         let asks = targets.map(|node| async move {
             let url = format!("{}/v1/jobs/space?sv={version}", node.url());

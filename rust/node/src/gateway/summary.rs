@@ -20,8 +20,6 @@ use crate::context::NodeContext;
 use crate::http::{Reply, Req, reply};
 use crate::jobs::{Partial, SummaryAsk};
 
-/// Longest time for one target to sum up; a million objects take a few seconds.
-const TARGET_LIMIT: Duration = Duration::from_mins(10);
 /// A summary nobody asks about is forgotten after this time.
 const KEPT: Duration = Duration::from_mins(3);
 /// Most summaries at a time.
@@ -229,7 +227,7 @@ async fn ask_target(
     version: u64,
 ) -> Result<Vec<Partial>, ApiError> {
     let url = format!("{}/v1/jobs/summary?sv={version}", node.url());
-    ctx.intra.json(Method::POST, &url, ask, TARGET_LIMIT).await
+    ctx.intra.json(Method::POST, &url, ask, ctx.times().long()).await
 }
 
 /// A bucket that was there when the summary started and is not any more.

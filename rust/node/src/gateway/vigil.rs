@@ -11,8 +11,6 @@ use aistore_cluster::Heartbeats;
 
 use crate::context::NodeContext;
 
-/// A following target gives a sign of life every 10 s at least.
-const SILENCE: Duration = Duration::from_secs(25);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -21,16 +19,16 @@ pub(super) async fn watch(ctx: Arc<NodeContext>, heartbeats: Arc<Heartbeats>) {
     let (began, mut silent) = (Instant::now(), BTreeSet::new());
     loop {
         tokio::time::sleep(LOOK).await;
-        let now = Instant::now();
+        let (now, limit) = (Instant::now(), ctx.times().silence());
         let state = ctx.state();
         let quiet = state.smap.tmap.values().filter(|node| {
             // Never heard of since this gateway started counts from then.
             let silence = heartbeats.silent_for(&node.daemon_id, now);
-            silence.unwrap_or_else(|| now.duration_since(began)) >= SILENCE
+            silence.unwrap_or_else(|| now.duration_since(began)) >= limit
         });
         let quiet: BTreeSet<String> = quiet.map(|node| node.daemon_id.clone()).collect();
         for id in quiet.difference(&silent) {
-            let seconds = SILENCE.as_secs();
+            let seconds = limit.as_secs();
             tracing::warn!(
                 target_id = id,
                 seconds,

@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::NodeContext;
 
-/// Longest wait for one answer of a gateway; it includes a commit.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// First and longest pause between attempts.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A cluster without a reachable leader for so long is given up; the share runs again after a restart.
@@ -39,7 +37,8 @@ pub(super) async fn report(ctx: &NodeContext, id: &str, outcome: JobOutcome) {
         }
         for gateway in upstream.gateways(&state) {
             let url = format!("{gateway}/v1/internal/jobs/finish");
-            let sent = ctx.intra.json::<bool>(Method::POST, &url, &report, ANSWER_TIMEOUT).await;
+            let timeout = ctx.times().busy();
+            let sent = ctx.intra.json::<bool>(Method::POST, &url, &report, timeout).await;
             match sent {
                 Ok(_) => return,
                 Err(err) => {

@@ -223,6 +223,7 @@ impl Process {
             ready: AtomicBool::new(false),
         });
         self.tasks.spawn_until_stop(logs::follow(ctx.clone()));
+        self.tasks.spawn_until_stop(logs::tell_statistics(ctx.clone()));
         ctx
     }
 

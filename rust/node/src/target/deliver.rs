@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aistore_cluster::ClusterState;
 use aistore_core::checksum::ChecksumType;
@@ -25,10 +24,6 @@ use super::upload::receive;
 use crate::http::{Body, reply};
 use crate::intra::peer_error;
 
-/// Time that a delivery may take whatever its size.
-const BASE_TIMEOUT: Duration = Duration::from_mins(1);
-/// A delivery that is slower than this is given up.
-const SLOWEST_BYTES_PER_S: u64 = 1 << 20;
 /// Query key that tells the receiving target which operation the bytes come from.
 pub(super) const OPERATION: &str = "iop";
 /// Custom metadata as one line of JSON: there may be more of it than a request has lines for.
@@ -229,7 +224,7 @@ impl Target {
         }
         let url = delivery.url(holder, state.version);
         let headers = delivery.headers(state.smap.version);
-        let timeout = BASE_TIMEOUT + Duration::from_secs(delivery.length / SLOWEST_BYTES_PER_S);
+        let timeout = self.ctx.times().delivery(delivery.length);
         let sent = self.ctx.intra.send_body(Method::PUT, &url, headers, body, timeout);
         let mut answer = sent.await?;
         if answer.status().is_success() {

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aistore_core::error::ApiError;
 use aistore_core::job::{JobQuery, JobRecord, JobStatus, Snap, matches_bucket, selects};
@@ -16,9 +15,6 @@ use serde_json::json;
 
 use crate::gateway::{Gateway, props};
 use crate::http::{Reply, Req};
-
-/// Longest wait for one target's snapshots.
-const SNAPS_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Gateway {
     /// `status`: one job's end, errors and abort.
@@ -119,7 +115,12 @@ impl Gateway {
         let body = json!({
             "id": query.id, "kind": query.kind, "bck": query.bck, "show_active": query.show_active
         });
-        match self.ctx.intra.json::<Vec<Snap>>(Method::POST, &url, &body, SNAPS_TIMEOUT).await {
+        match self
+            .ctx
+            .intra
+            .json::<Vec<Snap>>(Method::POST, &url, &body, self.ctx.times().relay())
+            .await
+        {
             Ok(snaps) => snaps,
             Err(err) => {
                 tracing::warn!(node = node.display(), error = %err, "no answer about jobs");

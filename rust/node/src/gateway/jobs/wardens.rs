@@ -9,8 +9,6 @@ use aistore_core::job::JobOutcome;
 use crate::context::NodeContext;
 use crate::jobs::now_ns;
 
-/// A target that is silent for so long ends its share with an error; one that restarts in time resumes.
-const SILENCE: Duration = Duration::from_mins(1);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -26,7 +24,8 @@ pub(in crate::gateway) async fn watch(
         let (state, now) = (ctx.state(), Instant::now());
         let silence =
             |id: &str| heartbeats.silent_for(id, now).unwrap_or_else(|| now.duration_since(began));
-        for (id, target, why) in orphans(&state, silence) {
+        // One that restarts in time resumes.
+        for (id, target, why) in orphans(&state, silence, ctx.times().lost()) {
             let abort = why.clone();
             let outcome =
                 Box::new(JobOutcome { abort, ended_ns: now_ns(), ..JobOutcome::default() });
@@ -43,14 +42,15 @@ pub(in crate::gateway) async fn watch(
 fn orphans(
     state: &ClusterState,
     silence: impl Fn(&str) -> Duration,
+    limit: Duration,
 ) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     for job in state.jobs.running() {
         for target in job.targets.keys().filter(|target| job.wants(target)) {
             let why = match state.smap.tmap.get(target) {
                 None => format!("target t[{target}] left the cluster"),
-                Some(node) if silence(target) >= SILENCE => {
-                    format!("{} has been silent for {} s", node.display(), SILENCE.as_secs())
+                Some(node) if silence(target) >= limit => {
+                    format!("{} has been silent for {} s", node.display(), limit.as_secs())
                 }
                 Some(_) => continue,
             };
@@ -77,8 +77,9 @@ mod tests {
         for id in ["t1", "t2"] {
             state.smap.tmap.insert(id.into(), Snode::for_test(id));
         }
-        let silence = |id: &str| if id == "t2" { SILENCE } else { Duration::ZERO };
-        let found = orphans(&state, silence);
+        let limit = Duration::from_mins(1);
+        let silence = |id: &str| if id == "t2" { limit } else { Duration::ZERO };
+        let found = orphans(&state, silence, limit);
         let who: Vec<&str> = found.iter().map(|(_, target, _)| target.as_str()).collect();
         assert_eq!(who, ["t2", "t3"]);
         assert!(found[0].2.contains("silent") && found[1].2.contains("left"));

@@ -18,7 +18,6 @@ pub(super) mod request;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use aistore_cluster::ClusterState;
 use aistore_core::bucket::Bucket;
@@ -49,8 +48,6 @@ use request::BatchPath;
 
 /// Batches that one target works on at a time; more are refused, and clients try again.
 pub(super) const MAX_PENDING: usize = 256;
-/// Longest wait for a peer to answer a request for its entries.
-const PEER_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const TAR: &str = "application/x-tar";
 
 /// Body of a request for frames.
@@ -189,12 +186,13 @@ impl Target {
     ) -> Result<Assembler, ApiError> {
         let plan = Arc::new(plan);
         let mut peers = Vec::with_capacity(plan.peers.len());
+        let wait = self.ctx.times().batch_piece();
         for (at, node) in plan.peers.iter().enumerate() {
             let entries = plan.wanted(Route::Peer(at));
             let body = serde_json::to_vec(&FramesRequest { entries })
                 .map_err(|err| ApiError::internal(err.to_string()))?;
             let opening = open_peer(Arc::clone(&self.ctx), node, state.version, body.into());
-            peers.push(PeerEntries::new(node.display(), opening));
+            peers.push(PeerEntries::new(node.display(), opening, wait));
         }
         let local = LocalEntries::of(self, Arc::clone(&plan), layout);
         Ok(Assembler::new(plan, layout, on_failure, self.objects.pool.clone(), local, peers))
@@ -207,7 +205,8 @@ fn open_peer(ctx: Arc<NodeContext>, node: &Snode, version: u64, body: Bytes) -> 
     let base = if data_url.is_empty() { node.url() } else { data_url };
     let url = format!("{base}/v1/frames?sv={version}");
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let sent = ctx.intra.send(Method::POST, &url, json_headers(), body, PEER_HEAD_TIMEOUT);
+        let timeout = ctx.times().batch_head();
+        let sent = ctx.intra.send(Method::POST, &url, json_headers(), body, timeout);
         let mut response = sent.await?;
         if response.status() != StatusCode::OK {
             return Err(peer_error(&url, &mut response).await);

@@ -14,9 +14,6 @@ use futures_util::{Stream, StreamExt};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Longest wait for a peer's next bytes. Below the 20 s after which clients give up on us.
-const PEER_WAIT: Duration = Duration::from_secs(15);
-
 /// A peer's frames as they arrive.
 pub(crate) type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, ApiError>> + Send>>;
 /// A request to a peer under way.
@@ -28,6 +25,7 @@ pub(crate) struct PeerEntries {
     state: State,
     /// Index that the next frame must have.
     next: u32,
+    wait: Duration,
 }
 
 enum State {
@@ -47,8 +45,10 @@ pub(crate) enum PeerItem {
 
 impl PeerEntries {
     /// Entries of the peer that is called `name` in messages.
-    pub(crate) fn new(name: String, opening: Opening) -> Self {
-        Self { name, state: State::Opening(opening), next: 0 }
+    ///
+    /// `wait` is the longest wait for the peer's next bytes.
+    pub(crate) fn new(name: String, opening: Opening, wait: Duration) -> Self {
+        Self { name, state: State::Opening(opening), next: 0, wait }
     }
 
     /// The next entry; payload of the one before must have been read. A peer's failure fails the
@@ -98,7 +98,11 @@ impl PeerEntries {
     async fn reader(&mut self) -> Result<&mut FrameReader, ApiError> {
         if let State::Opening(opening) = &mut self.state {
             let opened = opening.await.map_err(|err| ApiError::internal(err.to_string()))?;
-            self.state = State::Reading(FrameReader { stream: opened?, chunk: Bytes::new() });
+            self.state = State::Reading(FrameReader {
+                stream: opened?,
+                chunk: Bytes::new(),
+                wait: self.wait,
+            });
         }
         match &mut self.state {
             State::Reading(reader) => Ok(reader),
@@ -124,13 +128,14 @@ impl PeerEntries {
 struct FrameReader {
     stream: ByteStream,
     chunk: Bytes,
+    wait: Duration,
 }
 
 impl FrameReader {
     async fn refill(&mut self) -> Result<(), ApiError> {
         while self.chunk.is_empty() {
-            let next = timeout(PEER_WAIT, self.stream.next()).await.map_err(|_| {
-                ApiError::internal(format!("no byte came for {} s", PEER_WAIT.as_secs()))
+            let next = timeout(self.wait, self.stream.next()).await.map_err(|_| {
+                ApiError::internal(format!("no byte came for {} s", self.wait.as_secs()))
             })?;
             self.chunk = next.ok_or_else(|| ApiError::internal("its stream ended too early"))??;
         }
@@ -173,7 +178,7 @@ pub(crate) mod tests {
             let stream: ByteStream = Box::pin(futures_util::stream::iter(chunks));
             Ok(stream)
         });
-        PeerEntries::new("t[peer]".into(), AbortOnDropHandle::new(opening))
+        PeerEntries::new("t[peer]".into(), AbortOnDropHandle::new(opening), Duration::from_secs(15))
     }
 
     pub(crate) fn frame(index: u32, payload: &[u8]) -> Vec<u8> {
