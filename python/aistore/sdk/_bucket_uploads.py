@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aistore._progress import progress
 from aistore.sdk._bucket_identity import BucketIdentity
@@ -12,6 +12,8 @@ from aistore.sdk.utils import get_logger, validate_directory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from os import PathLike
+
+    from aistore.sdk.dataset.dataset_config import DatasetConfig
 
 _UPLOADS_AT_ONCE = 8
 
@@ -101,3 +103,31 @@ class BucketUploads(BucketIdentity):
             verb = "would upload" if dry_run else "uploaded"
             get_logger(__name__).info("%s %d files to %s", verb, len(uploads), self)
         return list(uploads)
+
+    def write_dataset(
+        self, config: DatasetConfig, skip_missing: bool = True, **kwargs: Any
+    ) -> None:
+        """Writes samples of local files and labels to the bucket, as tar shards.
+
+        Each shard is written to the working directory, uploaded with its path as name, and removed.
+
+        Args:
+            config: What the samples consist of.
+            skip_missing: Whether to leave out samples that lack a part.
+            **kwargs: For `webdataset.ShardWriter`: `pattern` (start of the shards' names, default
+                `dataset`), `maxcount` (most samples of a shard), `maxsize`, `encoder`; `post` is
+                called with each shard's path before it is uploaded.
+
+        Raises:
+            ImportError: webdataset is not installed.
+            AISError: A shard was not uploaded; it is left in the working directory.
+        """
+        before = kwargs.pop("post", None)
+
+        def upload(path: str) -> None:
+            if before is not None:
+                before(path)
+            self.object(path).get_writer().put_file(path)
+            Path(path).unlink()
+
+        config.write_shards(skip_missing, post=upload, **kwargs)

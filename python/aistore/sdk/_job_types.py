@@ -39,6 +39,17 @@ class BucketModel(BaseModel):
         return f"{self.provider}/{namespace.get_path()}/{self.name}/"
 
 
+class ETLInfo(BaseModel):
+    """A transformer of the cluster."""
+
+    id: str = ""
+    xaction_id: str = ""
+    stage: str = ""
+    obj_count: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+
+
 class JobStatus(BaseModel):
     """Where a job stands."""
 

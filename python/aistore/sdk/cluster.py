@@ -10,9 +10,11 @@ from aistore.sdk import const
 from aistore.sdk.enums import LogSeverity, NodeFilter
 from aistore.sdk.errors import AISError
 from aistore.sdk.provider import Provider
-from aistore.sdk.types import ActionMsg, BucketModel, JobQuery, JobStatus, Smap
+from aistore.sdk.types import ActionMsg, BucketModel, ETLInfo, JobQuery, JobStatus, Smap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aistore.sdk.request_client import RequestClient
     from aistore.sdk.response import Response
 
@@ -26,6 +28,9 @@ class Cluster:
 
     def __init__(self, client: RequestClient) -> None:
         self._client = client
+
+    def __repr__(self) -> str:
+        return f"Cluster({self._client.endpoint!r})"
 
     @property
     def client(self) -> RequestClient:
@@ -95,6 +100,16 @@ class Cluster:
         """
         answer = self._query_jobs(const.WHAT_ALL_RUNNING_STATUS, job_kind, target_id, active=True)
         return TypeAdapter(list[str] | None).validate_json(answer.content) or []
+
+    def list_etls(self, stages: Sequence[str] = (const.ETL_STAGE_RUNNING,)) -> list[ETLInfo]:
+        """The transformers of the cluster.
+
+        Args:
+            stages: Only those in one of these.
+        """
+        answer = self._client.request("GET", const.URL_PATH_ETL)
+        found = TypeAdapter(list[ETLInfo] | None).validate_json(answer.content) or []
+        return [etl for etl in found if etl.stage in stages]
 
     def _query_jobs(self, what: str, kind: str, target: str, *, active: bool) -> Response:
         return self._client.request(

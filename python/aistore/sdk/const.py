@@ -53,6 +53,7 @@ URL_PATH_DAEMON = "daemon"
 URL_PATH_REVERSE_DAEMON = "reverse/daemon"
 URL_PATH_CLUSTER = "cluster"
 URL_PATH_MOSS = "ml/moss"
+URL_PATH_ETL = "etl"
 
 QPARAM_WHAT = "what"
 QPARAM_PROVIDER = "provider"
@@ -140,6 +141,7 @@ GIB = 1 << 30
 DEFAULT_CHUNK_SIZE = 32 * KIB
 DEFAULT_PARALLEL_CHUNK_SIZE = 8 * MIB
 DEFAULT_ETL_TIMEOUT = "5m"
+ETL_STAGE_RUNNING = "Running"
 DEFAULT_DATASET_MAX_COUNT = 100_000
 DEFAULT_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

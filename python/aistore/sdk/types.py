@@ -10,6 +10,7 @@ from aistore._native import BucketEntry
 from aistore.sdk._job_types import (
     AggregatedJobSnap,
     BucketModel,
+    ETLInfo,
     JobSnap,
     JobStats,
     JobStatus,
@@ -46,6 +47,7 @@ __all__ = [
     "BucketModel",
     "CopyBckMsg",
     "CreateNBIMsg",
+    "ETLInfo",
     "JobArgs",
     "JobQuery",
     "JobSnap",

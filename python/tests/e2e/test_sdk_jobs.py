@@ -11,7 +11,7 @@ import pytest
 import aistore
 from aistore.sdk import Bucket, Client
 from aistore.sdk.enums import FLTPresence, LogSeverity, NodeFilter
-from aistore.sdk.errors import AISError, ErrBckNotFound, JobInfoNotFound
+from aistore.sdk.errors import AISError, ErrBckNotFound, JobInfoNotFound, Timeout
 
 NAMES = [f"d/{at:03}" for at in range(60)]
 
@@ -127,3 +127,36 @@ def test_logs_and_performance(client: Client, cluster: aistore.LocalCluster) -> 
     archive = asked.get_node_log_archive(node)
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as logs:
         assert logs.getnames()
+
+
+@pytest.mark.parametrize("how", ["wait", "wait_for_idle", "wait_single_node"])
+@pytest.mark.parametrize("kind", ["copy-bck", "make-n-copies"])
+def test_every_way_to_wait(
+    client: Client, filled: Bucket, other: Bucket, kind: str, how: str
+) -> None:
+    try:
+        if kind == "copy-bck":
+            started = filled.copy(other)
+        else:
+            started = filled.set_props({"mirror": {"enabled": True, "copies": 2}})
+        assert started
+        job = client.job(started, kind)
+        result = getattr(job, how)(timeout=60, verbose=False)
+        assert (result.job_id, result.success) == (started, True), result
+        if how != "wait_single_node":
+            assert job.get_details().idle_or_aborted() or job.get_details().any_finished()
+        # The others agree, also afterwards.
+        assert job.wait(timeout=60, verbose=False)
+        if kind == "copy-bck":
+            assert names(other) == NAMES
+        else:
+            assert {entry.copies for entry in filled.list_all_objects(props="name,copies")} == {2}
+    finally:
+        other.delete(missing_ok=True)
+
+
+@pytest.mark.parametrize("how", ["wait_for_idle", "wait_single_node"])
+def test_a_wait_for_nothing_ends_in_time(client: Client, how: str) -> None:
+    job = client.job("no-such-job", "copy-bck")
+    with pytest.raises((Timeout, AISError)):
+        getattr(job, how)(timeout=1, verbose=False)

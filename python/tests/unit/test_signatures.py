@@ -25,6 +25,7 @@ SURFACE = {
         list_buckets(provider=Provider.AIS)
         list_jobs_status(job_kind='', target_id='')
         list_running_jobs(job_kind='', target_id='')
+        list_etls(stages=('Running',))
         is_ready()
         get_performance()
         get_node_log(node_id, severity=LogSeverity.INFO)
@@ -59,6 +60,7 @@ SURFACE = {
         objects(obj_names=None, obj_range=None, obj_template=None)
         make_request(method, action, value=None, params=None, name='')
         verify_cloud_bucket()
+        write_dataset(config, skip_missing=True)
     """,
     "aistore.sdk.obj.object.Object": """
         __init__(client, bck_details, name, props=None)
@@ -127,6 +129,13 @@ SURFACE = {
         list_all_objects_iter(prefix='', props='name,size')
     """,
     "aistore.sdk.multiobj.object_range.ObjectRange": "__init__(prefix, min_index=None, max_index=None, pad_width=0, step=1, suffix='')",
+    "aistore.sdk.dataset.dataset_config.DatasetConfig": """
+        __init__(primary_attribute, secondary_attributes=None)
+        generate_dataset(max_shard_items)
+        write_shards(skip_missing)
+    """,
+    "aistore.sdk.dataset.data_attribute.DataAttribute": "__init__(path, name, file_type)",
+    "aistore.sdk.dataset.label_attribute.LabelAttribute": "__init__(name, label_identifier)",
     "aistore.sdk.archive_config.ArchiveConfig": "__init__(archpath='', regex='', mode=None)",
 }
 ERRORS = """
@@ -143,7 +152,10 @@ LINES = [
 def written(method: object) -> str:
     parts = []
     for parameter in inspect.signature(method).parameters.values():
-        if parameter.name == "self" or parameter.kind is parameter.KEYWORD_ONLY:
+        if parameter.name == "self" or parameter.kind in {
+            parameter.KEYWORD_ONLY,
+            parameter.VAR_KEYWORD,
+        }:
             continue
         default = parameter.default
         text = str(default) if hasattr(default, "name") else repr(default)

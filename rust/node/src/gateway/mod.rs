@@ -27,7 +27,7 @@ use aistore_cluster::{ClusterState, Command, Consensus, Heartbeats, SubmitError}
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::props::BucketProps;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::context::NodeContext;
 use crate::http::{Reply, Req, drain, path, reply};
@@ -92,6 +92,10 @@ impl Gateway {
             (Some("v1"), "cluster") => self.cluster(req).await,
             (Some("v1"), "reverse") => self.reverse(req).await,
             (Some("v1"), "ml") => self.moss(req).await,
+            // There are none: what starts one is refused.
+            (Some("v1"), "etl") if req.method == Method::GET && parts.next().is_none() => {
+                Ok(reply::json(&serde_json::json!([])))
+            }
             (Some("v1"), "etl" | "download" | "sort" | "tokens") => Err(ApiError::unsupported(
                 format!("/v1/{item} is not supported by this version of the server"),
             )),
