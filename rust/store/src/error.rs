@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use aistore_core::checksum::ChecksumType;
 
+use crate::faults::{self, Tried};
+
 /// Failure of a store operation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,9 +75,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Classifies a failed file operation.
+    /// Classifies a failed file operation, and counts it against its mountpath.
     pub(crate) fn io(path: &Path, op: &'static str, source: impl Into<io::Error>) -> Self {
         let (path, source) = (path.to_owned(), source.into());
+        faults::note(&path, Tried::by_verb(op), &source);
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path },
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::error::StoreError;
+use crate::faults::{self, Tried};
 use crate::meta::BlobId;
 use crate::space::Room;
 
@@ -69,6 +70,11 @@ impl Files {
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         let used = bytes(stat.f_blocks.saturating_sub(stat.f_bfree));
         Ok(Room { used, available: bytes(stat.f_bavail) })
+    }
+
+    /// The directory of unfinished files, as it was opened.
+    pub(crate) fn opened(&self) -> std::io::Result<rustix::fs::Stat> {
+        Ok(rustix::fs::fstat(&self.tmp)?)
     }
 
     /// Creates a file for a blob being written.
@@ -142,6 +148,7 @@ impl Files {
         match rustix::fs::unlinkat(&self.blobs, blob_name(blob), AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => true,
             Err(error) => {
+                faults::note(&self.mountpath, Tried::Remove, &error.into());
                 tracing::warn!(path = %self.blob_path(blob).display(), %error,
                     "cannot remove a superseded blob");
                 false

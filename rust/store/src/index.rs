@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 
 use crate::error::StoreError;
+use crate::faults::{self, Tried};
 
 /// Memory of entries not yet in a table. A target holds two of them per mountpath at worst; small, so
 /// that a node stays small. 2 MiB are some 15,000 objects.
@@ -142,6 +143,9 @@ fn io_cause(error: &fjall::Error) -> Option<&std::io::Error> {
 
 fn index_error(path: &Path, error: &fjall::Error) -> StoreError {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    if let Some(cause) = io_cause(error) {
+        faults::note(path, Tried::Write, cause);
+    }
     let path = path.to_owned();
     match io_cause(error).map(std::io::Error::kind) {
         Some(StorageFull) => StoreError::NoSpace { path },

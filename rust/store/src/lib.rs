@@ -45,6 +45,7 @@ mod config;
 mod copying;
 mod descriptors;
 mod error;
+mod faults;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -60,6 +61,7 @@ mod mountpath;
 mod mountpaths;
 mod payload;
 mod pins;
+mod probe;
 mod reader;
 mod rebuild;
 mod resilver;
@@ -79,6 +81,7 @@ pub use appends::{AppendId, AppendState, AppendWriter};
 pub use change::Choice;
 pub use config::{Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
 pub use error::StoreError;
+pub use faults::IoErrors;
 pub use heal::Verified;
 pub use identity::is_mountpath;
 pub use list::{ListChunk, ListQuery, Listed, Standing};
@@ -86,6 +89,7 @@ pub use meta::{
     BlobId, MAX_CUSTOM_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_PLACES, ObjectMeta, Part, Place, Role,
 };
 pub use mountpaths::{Leave, Mountpaths};
+pub use probe::Probed;
 pub use reader::ObjectReader;
 pub use resilver::{Guide, Home, Pass, Passed};
 pub use store::Store;

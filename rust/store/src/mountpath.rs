@@ -13,6 +13,7 @@ use crate::codec;
 use crate::commit::Committer;
 use crate::descriptors::Descriptors;
 use crate::error::StoreError;
+use crate::faults::Counts;
 use crate::files::Files;
 use crate::identity::{Format, RunState};
 use crate::ids::{BlobIds, CEILING_STEP, now_ns};
@@ -30,6 +31,8 @@ pub(crate) struct Mountpath {
     pub(crate) index: Index,
     pub(crate) descriptors: Descriptors,
     pub(crate) space: Space,
+    /// How often the disk failed.
+    pub(crate) faults: Arc<Counts>,
     pub(crate) digest: u64,
     /// Identity, as written in its marker.
     pub(crate) uuid: String,
@@ -123,6 +126,7 @@ impl Mountpath {
         run.write(&files)?;
         Ok(Self {
             space: Space::new(watermark),
+            faults: Counts::start(files.mountpath()),
             index,
             descriptors: Descriptors::new(descriptors),
             digest: placement::digest(&format.uuid),

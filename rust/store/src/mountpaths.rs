@@ -234,13 +234,10 @@ impl Store {
         }
         let mut draining = set.draining().to_vec();
         draining.extend(going);
-        admin.leaving.insert(path.to_owned(), leave);
-        if drain {
-            return self.swap(&set, MountpathSet::new(available, draining, true)?);
-        }
         let (gone, draining): (Vec<_>, Vec<_>) =
-            draining.into_iter().partition(|one| **one.path() == *path);
+            draining.into_iter().partition(|one| !drain && **one.path() == *path);
         self.swap(&set, MountpathSet::new(available, draining, true)?)?;
+        admin.leaving.insert(path.to_owned(), leave);
         admin.let_go(gone)
     }
 

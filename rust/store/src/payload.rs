@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use crate::error::StoreError;
+use crate::faults::Tried;
 use crate::meta::{BlobId, ObjectMeta, Place};
 use crate::mountpath::SharedMountpath;
 use crate::pins::PinGuard;
@@ -169,6 +170,7 @@ impl Segment {
     fn read_exact_at(&self, buf: &mut [u8], within: u64) -> io::Result<()> {
         let read = self.open().and_then(|file| file.read_exact_at(buf, within));
         let Err(error) = read else { return Ok(()) };
+        self.mountpath.faults.note(Tried::Read, &error);
         for (blob, mountpath) in &self.others {
             let file = mountpath.files.open_blob(*blob).ok().flatten();
             if file.is_some_and(|file| file.read_exact_at(buf, within).is_ok()) {

@@ -11,6 +11,7 @@ use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::error::StoreError;
+use crate::faults::{self, Tried};
 use crate::heal::open_copy;
 use crate::meta::ObjectMeta;
 use crate::payload::Payload;
@@ -73,7 +74,10 @@ impl ObjectReader {
         let buf = self.within(buf, offset);
         let wanted = buf.len();
         let read = match &self.payload {
-            Payload::Whole(file) => file.read_exact_at(buf, offset),
+            Payload::Whole(file) => {
+                let read = file.read_exact_at(buf, offset);
+                read.inspect_err(|error| faults::note(&self.mountpath, Tried::Read, error))
+            }
             Payload::Parts(parts) => parts.read_exact_at(buf, offset),
         };
         let Err(error) = read else { return Ok(wanted) };

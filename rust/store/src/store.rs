@@ -12,6 +12,7 @@ use crate::codec::{self, RESERVED_BID};
 use crate::config::{Condition, PutOptions, StoreConfig};
 use crate::descriptors::MAX_CACHED_BLOB_BYTES;
 use crate::error::StoreError;
+use crate::faults::Tried;
 use crate::heal;
 use crate::index::Change;
 use crate::intents;
@@ -173,6 +174,7 @@ impl Store {
             };
             // Replaced or deleted since the lookup; the same blob twice means that it is lost.
             if missing == Some(meta.blob) {
+                mountpath.faults.note(Tried::Read, &std::io::ErrorKind::NotFound.into());
                 if let Some(copy) = heal::open_copy(&self.shared, &key, &meta) {
                     tracing::error!(object = name, lost, "an object is read from its copy");
                     return Ok(Some(copy));
