@@ -51,6 +51,10 @@ class Disks:
             **query,
         )
 
+    def log(self, severity: str) -> bytes:
+        query = {"what": "log", "severity": severity}
+        return self.wire.send("GET", "/v1/reverse/daemon", headers=self.node, **query).body
+
     def wait_drained(self) -> None:
         wait_until(lambda: not self.lists()["waiting_dd"], "the mountpath is empty", 60)
 
@@ -144,7 +148,8 @@ def test_states_and_answers(single: aistore.LocalCluster) -> None:
     assert disks.change("POST", "disable-mp", "/no/such").status == 404
     assert disks.change("POST", "rescan-mp", "/no/such").status == 404
     assert disks.change("POST", "rescan-mp", first).status == 200
-    assert disks.change("POST", "fshc-mp", first).status == 400
+    assert disks.change("POST", "fshc-mp", "/no/such").status == 400
+    assert disks.change("POST", "fshc-mp", first).status == 200
     assert disks.change("PUT", "attach-mp", first).status == 400
     assert disks.change("PUT", "attach-mp", "/no/such").status == 400
     assert disks.change("POST", "disable-mp", "").status == 400
@@ -152,6 +157,7 @@ def test_states_and_answers(single: aistore.LocalCluster) -> None:
     disks.wait_idle()  # the rescan started a resilver, which dntres does not get along with
     assert disks.change("POST", "disable-mp", first, dntres="true").status == 200
     assert disks.lists()["disabled"] == [first]
+    assert disks.change("POST", "fshc-mp", first).status == 400
     assert disks.change("POST", "disable-mp", first).status == 204
     single.kill_target(0)
     single.restart_target(0)
@@ -295,3 +301,101 @@ def test_the_listing_tells_copies_and_what_is_misplaced(single: aistore.LocalClu
     disks.wait_idle()
     assert list(statuses(disks, "plain").values()) == [[0]] * COUNT
     assert list(statuses(disks, "mirrored").values()) == [[0, 3]] * COUNT
+
+
+def node_status(disks: Disks) -> Any:
+    return disks.wire.send(
+        "GET", "/v1/reverse/daemon", headers=disks.node, what="node_status"
+    ).json()
+
+
+def vanish(path: str) -> None:
+    """Removes a mountpath under the feet of its target, which may write to it meanwhile."""
+    away = Path(f"{path}.away")
+    Path(path).rename(away)
+
+    def gone() -> bool:
+        shutil.rmtree(away, ignore_errors=True)
+        return not away.exists()
+
+    wait_until(gone, "the directory is removed")
+
+
+def test_a_failing_disk_is_taken_out_of_use(single: aistore.LocalCluster) -> None:
+    disks = Disks(single)
+    disks.create("b", mirror={"enabled": True, "copies": 2})
+    for index in range(COUNT):
+        disks.put("b", index)
+    available = disks.lists()["available"]
+    for path in available:
+        assert disks.change("POST", "fshc-mp", path).status == 200
+    wait_until(lambda: disks.log("info").count(b"passed its health") == 3, "the checks end", 60)
+    assert disks.lists()["available"] == available
+    assert node_status(disks)["cluster"]["flags"] & 8192 == 0
+
+    # The disk vanishes; writes that fail make the target look for itself.
+    lost = available[0]
+    vanish(lost)
+    path = "/v1/objects/b/new"
+
+    def disabled() -> bool:
+        for index in range(COUNT):
+            disks.wire.follow("PUT", f"{path}{index}", body=b"x")
+        return disks.lists()["disabled"] == [lost]
+
+    wait_until(disabled, "the failing mountpath is disabled", 60)
+    for index in range(COUNT):
+        assert disks.get("b", index).body == content(index), index
+        assert disks.wire.follow("PUT", f"{path}{index}", body=b"x").status == 200
+    status = node_status(disks)
+    assert status["cluster"]["flags"] & 8192
+    tracker = status["tracker"]
+    assert tracker["err.fshc.n"] >= 1
+    assert tracker["err.io.put.n"] >= 10
+    assert tracker["state.flags"] == status["cluster"]["flags"]
+
+    # Of the others one may go, the last one stays.
+    vanish(available[1])
+    assert disks.change("POST", "fshc-mp", available[1]).status == 200
+    wait_until(lambda: available[1] in disks.lists()["disabled"], "the next one is disabled")
+    vanish(available[2])
+    assert disks.change("POST", "fshc-mp", available[2]).status == 200
+    wait_until(lambda: b"stays in use" in disks.log("error"), "the last mountpath is checked")
+    assert disks.lists()["available"] == [available[2]]
+
+
+def test_labels_of_mountpaths_are_kept(single: aistore.LocalCluster, tmp_path: Path) -> None:
+    disks = Disks(single)
+    path = str(tmp_path / "more")
+    Path(path).mkdir()
+    for bad in ("x" * 65, "a\nb"):
+        assert disks.change("PUT", "attach-mp", path, mountpath_label=bad).status == 400
+    assert disks.change("PUT", "attach-mp", path, mountpath_label="nvme").status == 200
+    disks.wait_idle()
+
+    def labels() -> list[str]:
+        ask = disks.wire.send
+        status = node_status(disks)["capacity"]["mountpaths"]
+        disk = ask("GET", "/v1/reverse/daemon", headers=disks.node, what="disk").json()
+        config = ask("GET", "/v1/reverse/daemon", headers=disks.node, what="config").json()
+        assert [entry["mountpath_label"] for entry in status.values()].count("nvme") <= 1
+        return [
+            status[path]["mountpath_label"],
+            disk["mountpaths"][path]["mountpath_label"],
+            config["fspaths"][path],
+        ]
+
+    assert labels() == ["nvme"] * 3
+    single.kill_target(0)
+    single.restart_target(0)
+    assert labels() == ["nvme"] * 3
+    disks.wait_idle()
+    assert disks.change("POST", "disable-mp", path, dntres="true").status == 200
+    assert disks.change("POST", "enable-mp", path).status == 200
+    assert labels() == ["nvme"] * 3
+    disks.wait_idle()
+    assert disks.change("DELETE", "detach-mp", path).status == 200
+    disks.wait_drained()
+    disks.wait_idle()
+    assert disks.change("PUT", "attach-mp", path).status == 200
+    assert labels() == [""] * 3

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgpack
 import pytest
-from support import Answer, Wire, wait_until
+from support import Answer, Wire, fetch, wait_until
 
-from aistore.sdk import Bucket
+from aistore.sdk import Bucket, Client
 
 VERBOSE = {"log.level": "4", "transient": "true"}
 MSGPACK = {"Accept": "application/msgpack"}
@@ -117,6 +117,67 @@ def test_counters_are_cumulative_and_can_be_reset(wire: Wire, bucket: Bucket) ->
     assert (total("err.get.n"), total("get.n")) == (0, 3)
     wire.send("PUT", "/v1/cluster", action={"action": "reset-stats", "value": False})
     assert (total("get.n"), total("put.size")) == (0, 0)
+
+
+def test_every_name_has_a_kind_and_redirects_and_versions_count(
+    wire: Wire, client: Client, bucket: Bucket
+) -> None:
+    def total(name: str) -> int:
+        stats = wire.send("GET", "/v1/cluster", what="node_stats").json()
+        return sum(node["tracker"].get(name, 0) for node in stats["target"].values())
+
+    wire.send("PUT", "/v1/cluster", action={"action": "reset-stats", "value": False})
+    path = f"/v1/objects/{bucket.name}/o"
+    for body in (b"one", b"four", b"seven"):
+        assert wire.follow("PUT", path, body=body).status == 200
+    assert wire.follow("GET", path).body == b"seven"
+    # Two of the three took the place of another version.
+    assert (total("ver.change.n"), total("ver.change.size")) == (2, 9)
+    assert 0 < total("get.redir.ns") < 60_000_000_000
+    assert 0 < total("put.redir.ns") < total("e2e.put.ns.total")
+    assert total("e2e.put.ns.total") >= total("put.redir.ns") + total("put.ns.total")
+    # A time that cannot be is not counted.
+    before = total("get.redir.ns")
+    node = wire.send("GET", path, provider="ais").header("location") or ""
+    for utm in ("zzzzzzzzzzzz", "1", "-"):
+        where = node.split("utm=")[0] + f"utm={utm}"
+        base, _, rest = where.partition("/v1/")
+        assert wire.send("GET", f"/v1/{rest}", base=base).status == 200
+    assert total("get.redir.ns") == before
+    assert total("err.io.get.n") == 0
+
+    unversioned = client.bucket(f"{bucket.name}-u").create()
+    try:
+        patch = {"action": "set-bprops", "value": {"versioning": {"enabled": False}}}
+        wire.send("PATCH", f"/v1/buckets/{unversioned.name}", action=patch)
+        for body in (b"a", b"b"):
+            wire.follow("PUT", f"/v1/objects/{unversioned.name}/o", body=body)
+        assert total("ver.change.n") == 2
+    finally:
+        unversioned.delete()
+
+    kinds = ask(wire, target(wire), "metrics").json()
+    for node in wire.send("GET", "/v1/cluster", what="node_stats").json()["target"].values():
+        assert set(node["tracker"]) <= set(kinds)
+    expected = {
+        "err.io.get.n": "counter",
+        "err.io.put.n": "counter",
+        "err.io.del.n": "counter",
+        "err.fshc.n": "counter",
+        "ver.change.n": "counter",
+        "ver.change.size": "size",
+        "get.redir.ns": "latency",
+        "put.redir.ns": "latency",
+        "e2e.put.ns.total": "total",
+        "state.flags": "gauge",
+        "up.ns.time": "special",
+    }
+    assert {name: kinds[name] for name in expected} == expected
+    url = smap(wire)["tmap"][target(wire)]["public_net"]["direct_url"]
+    text = fetch(f"{url}/metrics").decode()
+    for name in ("version_changes_total", "read_io_errors_total", "mountpath_checks_total"):
+        assert f"ais_{name}" in text
+    assert "ais_get_redirect_duration_seconds_bucket" in text
 
 
 def test_node_stats(wire: Wire) -> None:

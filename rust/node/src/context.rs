@@ -13,8 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::{Mutex, watch};
 
+use crate::fshc::Health;
 use crate::intra::Intra;
 use crate::metrics::Metrics;
+use crate::mountpaths::Labels;
 use crate::overrides::Overrides;
 use crate::tasks::Tasks;
 use crate::times::Times;
@@ -55,6 +57,10 @@ pub struct NodeContext {
     pub promote_roots: Vec<PathBuf>,
     /// Settings of this node alone.
     pub overrides: Overrides,
+    /// What health checks found of a target's mountpaths.
+    pub(crate) disk_health: Arc<Health>,
+    /// Names that administrators gave to a target's mountpaths.
+    pub(crate) labels: Labels,
     /// Background work.
     pub tasks: Tasks,
     /// Whether start-up is over.

@@ -155,19 +155,21 @@ async fn what(node: &Node, req: &Req) -> Result<Reply, ApiError> {
             req.json(&config.await.map_err(|err| ApiError::internal(err.to_string()))?)
         }
         "node_status" => {
-            let capacity = status::capacity(store).await;
+            let capacity = status::capacity(ctx, store).await;
             let record = status::node_status(ctx, &capacity);
             encoded(req, &record, status::msgpack::node_status)
         }
         "node_stats" => {
-            let capacity = status::capacity(store).await;
+            let capacity = status::capacity(ctx, store).await;
             let record = status::node_stats(ctx, &capacity);
             encoded(req, &record, status::msgpack::node_stats)
         }
         "metrics" => req.json(&Metrics::kinds()),
         "disk" => {
             let usage = usage(node).await?;
-            let record = tokio::task::spawn_blocking(move || disks::read(&usage)).await;
+            let named = ctx.clone();
+            let read = move || disks::read(&usage, &named.labels);
+            let record = tokio::task::spawn_blocking(read).await;
             let record = record.map_err(|err| ApiError::internal(err.to_string()))?;
             encoded(req, &record, status::msgpack::disk_stats)
         }
@@ -179,7 +181,7 @@ async fn what(node: &Node, req: &Req) -> Result<Reply, ApiError> {
         }
         "sysinfo" => match store {
             Some(_) => {
-                let capacity = status::capacity(store).await;
+                let capacity = status::capacity(ctx, store).await;
                 req.json(&status::system(Some(&capacity)))
             }
             None => req.json(&sysinfo::read()),

@@ -10,6 +10,7 @@ use std::time::Instant;
 use aistore_store::MountpathUsage;
 use serde_json::{Map, Value, json};
 
+use crate::mountpaths::Labels;
 use crate::status::disk_name;
 
 /// Bytes per sector as the kernel counts them, whatever the disk has.
@@ -28,7 +29,7 @@ struct Counters {
 static LAST: Mutex<Option<(Instant, BTreeMap<String, Counters>)>> = Mutex::new(None);
 
 /// The protocol's disk record: rates since the last question, capacity beside it.
-pub(crate) fn read(usage: &[MountpathUsage]) -> Value {
+pub(crate) fn read(usage: &[MountpathUsage], labels: &Labels) -> Value {
     let now = Instant::now();
     let current = parse(&fs::read_to_string("/proc/diskstats").unwrap_or_default());
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +46,7 @@ pub(crate) fn read(usage: &[MountpathUsage]) -> Value {
     }
     *last = Some((now, current));
     drop(last);
-    let mut record = crate::status::capacity_of(Some(usage));
+    let mut record = crate::status::capacity_of(Some(usage), labels);
     if let Some(fields) = record.as_object_mut() {
         fields.insert("AllDiskStats".into(), disks.into());
     }

@@ -13,6 +13,7 @@ pub mod context;
 mod daemon;
 mod disks;
 mod follow;
+mod fshc;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gateway;

@@ -107,6 +107,26 @@ impl Op {
     }
 }
 
+/// Time that something took, of which nothing else is counted.
+#[derive(Debug)]
+pub struct Delay {
+    nanoseconds: Count,
+    latency: Histogram,
+}
+
+impl Delay {
+    fn new() -> Self {
+        let buckets = exponential_buckets(1e-4, 2.0, LATENCY_BUCKETS);
+        Self { nanoseconds: Count::default(), latency: Histogram::new(buckets) }
+    }
+
+    /// Counts one.
+    pub fn add(&self, took: Duration) {
+        self.nanoseconds.inc_by(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.latency.observe(took.as_secs_f64());
+    }
+}
+
 /// All numbers of one node.
 #[derive(Debug)]
 pub struct Metrics {
@@ -133,6 +153,24 @@ pub struct Metrics {
     pub batch_files: Op,
     /// Uploads refused for their checksum.
     pub bad_checksums: Count,
+    /// Time from a gateway's redirect to the arrival of a GET.
+    pub get_redirect: Delay,
+    /// Time from a gateway's redirect to the arrival of a PUT.
+    pub put_redirect: Delay,
+    /// Time from a gateway's redirect, or from the arrival where there was none, to the end of a PUT.
+    pub put_whole: Delay,
+    /// Objects that got another version, and their bytes.
+    pub versions: Count,
+    /// Bytes of objects that got another version.
+    pub version_bytes: Count,
+    /// I/O errors of the disks while reading.
+    pub read_faults: Count,
+    /// I/O errors of the disks while writing.
+    pub write_faults: Count,
+    /// I/O errors of the disks while removing.
+    pub removal_faults: Count,
+    /// Health checks of mountpaths that errors set off.
+    pub health_checks: Count,
     /// Redirects sent.
     pub redirects: Count,
     /// Open connections.
@@ -157,6 +195,15 @@ impl Metrics {
             batch_objects: Op::new(),
             batch_files: Op::new(),
             bad_checksums: Count::default(),
+            get_redirect: Delay::new(),
+            put_redirect: Delay::new(),
+            put_whole: Delay::new(),
+            versions: Count::default(),
+            version_bytes: Count::default(),
+            read_faults: Count::default(),
+            write_faults: Count::default(),
+            removal_faults: Count::default(),
+            health_checks: Count::default(),
             redirects: Count::default(),
             connections: Level::default(),
             baseline: Mutex::default(),
@@ -165,18 +212,21 @@ impl Metrics {
         for (op, name, what) in metrics.ops() {
             op.register(&mut registry, name, what);
         }
-        let registry_ref = &mut registry;
-        registry_ref.register(
-            "put_bad_checksums",
-            "Uploads refused because payload and checksum disagree",
-            metrics.bad_checksums.clone(),
+        for (delay, _, name, what) in metrics.delays() {
+            let latency = delay.latency.clone();
+            registry.register_with_unit(name, what, Unit::Seconds, latency);
+        }
+        for (count, _, name, what) in metrics.counts() {
+            registry.register(name, what, count.clone());
+        }
+        let bytes = metrics.version_bytes.clone();
+        registry.register_with_unit(
+            "version_changes_payload",
+            "Payload of objects that got another version",
+            Unit::Bytes,
+            bytes,
         );
-        registry_ref.register(
-            "redirects",
-            "Requests answered with the address of the owner",
-            metrics.redirects.clone(),
-        );
-        registry_ref.register("connections", "Open connections", metrics.connections.clone());
+        registry.register("connections", "Open connections", metrics.connections.clone());
         metrics.registry = registry;
         metrics
     }
@@ -193,6 +243,68 @@ impl Metrics {
             (&self.batch, "getbatch", "Batches"),
             (&self.batch_objects, "getbatch_objects", "Objects in batches"),
             (&self.batch_files, "getbatch_files", "Files in batches"),
+        ]
+    }
+
+    /// Delays with their names in the tracker and for Prometheus.
+    fn delays(&self) -> [(&Delay, &'static str, &'static str, &'static str); 3] {
+        [
+            (
+                &self.get_redirect,
+                "get.redir.ns",
+                "get_redirect_duration",
+                "Time from the redirect to the arrival of GETs",
+            ),
+            (
+                &self.put_redirect,
+                "put.redir.ns",
+                "put_redirect_duration",
+                "Time from the redirect to the arrival of PUTs",
+            ),
+            (
+                &self.put_whole,
+                "e2e.put.ns.total",
+                "put_whole_duration",
+                "Time from the redirect to the end of PUTs",
+            ),
+        ]
+    }
+
+    /// Plain counts with their names in the tracker, if they are there, and for Prometheus.
+    fn counts(&self) -> [(&Count, &'static str, &'static str, &'static str); 7] {
+        [
+            (
+                &self.bad_checksums,
+                "err.put.cksum.n",
+                "put_bad_checksums",
+                "Uploads refused because payload and checksum disagree",
+            ),
+            (&self.versions, "ver.change.n", "version_changes", "Objects that got another version"),
+            (
+                &self.read_faults,
+                "err.io.get.n",
+                "read_io_errors",
+                "I/O errors of the disks while reading",
+            ),
+            (
+                &self.write_faults,
+                "err.io.put.n",
+                "write_io_errors",
+                "I/O errors of the disks while writing",
+            ),
+            (
+                &self.removal_faults,
+                "err.io.del.n",
+                "remove_io_errors",
+                "I/O errors of the disks while removing",
+            ),
+            (
+                &self.health_checks,
+                "err.fshc.n",
+                "mountpath_checks",
+                "Health checks of mountpaths that I/O errors set off",
+            ),
+            (&self.redirects, "", "redirects", "Requests answered with the address of the owner"),
         ]
     }
 
@@ -235,9 +347,16 @@ impl Metrics {
         for ((op, _, _), root) in self.ops().iter().zip(ROOTS) {
             op.track(&mut out, root);
         }
-        if self.bad_checksums.get() != 0 {
-            out.insert("err.put.cksum.n".into(), self.bad_checksums.get());
-        }
+        let delays = self.delays();
+        let delays = delays.iter().map(|(delay, name, ..)| (*name, delay.nanoseconds.get()));
+        let counts = self.counts();
+        let counts = counts.iter().map(|(count, name, ..)| (*name, count.get()));
+        let sizes = [("ver.change.size", self.version_bytes.get())];
+        let all = delays.chain(counts).chain(sizes);
+        out.extend(
+            all.filter(|(name, value)| !name.is_empty() && *value != 0)
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
         out
     }
 
@@ -250,7 +369,15 @@ impl Metrics {
             out.insert(format!("{root}.size"), "size");
             out.insert(format!("{root}.ns.total"), "total");
         }
-        out.insert("err.put.cksum.n".into(), "counter");
+        let metrics = Self::new();
+        out.extend(metrics.counts().map(|(_, name, ..)| (name.to_owned(), "counter")));
+        out.remove("");
+        for (_, name, ..) in metrics.delays() {
+            let kind = if name.strip_suffix(".total").is_some() { "total" } else { "latency" };
+            out.insert(name.to_owned(), kind);
+        }
+        out.insert("ver.change.size".into(), "size");
+        out.insert("state.flags".into(), "gauge");
         out.insert("up.ns.time".into(), "special");
         out
     }

@@ -1,9 +1,9 @@
 //! Mountpaths of a running target: what administrators ask of them, and the record that survives a
 //! restart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aistore_core::error::ApiError;
 use aistore_store::{Leave, Mountpaths, Store, StoreConfig, StoreError};
@@ -11,7 +11,9 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::http::{Reply, Req, reply};
+use crate::context::NodeContext;
+use crate::fshc;
+use crate::http::{Query, Reply, Req, reply};
 use crate::node::Node;
 use crate::process::{claims, identity::write_atomically};
 use crate::tasks::lost_task;
@@ -31,6 +33,31 @@ pub(crate) struct States {
     disabled: BTreeSet<PathBuf>,
     /// Not used although given at the start: a request took them away.
     detached: BTreeSet<PathBuf>,
+    /// Names that administrators gave them.
+    labels: BTreeMap<PathBuf, String>,
+}
+
+/// Most bytes of a mountpath's label.
+const MAX_LABEL_BYTES: usize = 64;
+
+/// Names of mountpaths, as given when they were attached.
+#[derive(Debug, Default)]
+pub(crate) struct Labels(Mutex<BTreeMap<PathBuf, String>>);
+
+impl Labels {
+    /// The name of a mountpath, empty when it has none.
+    pub(crate) fn of(&self, path: &Path) -> String {
+        self.known().get(path).cloned().unwrap_or_default()
+    }
+
+    /// These are all.
+    pub(crate) fn set_all(&self, labels: BTreeMap<PathBuf, String>) {
+        *self.known() = labels;
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl States {
@@ -48,6 +75,11 @@ impl States {
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(err) => Err(format!("cannot read {}: {err}", path.display())),
         }
+    }
+
+    /// Names of the mountpaths.
+    pub(crate) fn labels(&self) -> BTreeMap<PathBuf, String> {
+        self.labels.clone()
     }
 
     /// What to open when `given` are the mountpaths of the start.
@@ -89,6 +121,7 @@ impl States {
             disabling: leaving(Leave::Disable),
             disabled: now.disabled.iter().cloned().collect(),
             detached: BTreeSet::new(),
+            labels: BTreeMap::new(),
         };
         let before =
             [&self.available, &self.detaching, &self.disabling, &self.disabled, &self.detached];
@@ -100,6 +133,8 @@ impl States {
                 .cloned()
                 .collect();
         next.detached = known.filter(|path| !current.contains(path)).collect();
+        let labels = self.labels.iter().filter(|(path, _)| current.contains(*path));
+        next.labels = labels.map(|(path, label)| (path.clone(), label.clone())).collect();
         next
     }
 }
@@ -110,8 +145,18 @@ impl States {
 ///
 /// Text for the operator.
 pub(crate) fn save(store: &Store, id: &str, dir: &Path, given: &[PathBuf]) -> Result<(), String> {
+    save_states(&States::load(dir)?, store, id, dir, given)
+}
+
+fn save_states(
+    before: &States,
+    store: &Store,
+    id: &str,
+    dir: &Path,
+    given: &[PathBuf],
+) -> Result<(), String> {
     let now = store.mountpaths();
-    let states = States::load(dir)?.updated(&now, given);
+    let states = before.updated(&now, given);
     let path = dir.join(RECORD);
     let failed = |err: &dyn std::fmt::Display| format!("cannot write {}: {err}", path.display());
     let text = serde_json::to_vec_pretty(&states).map_err(|err| failed(&err))?;
@@ -166,20 +211,59 @@ pub(crate) async fn change(node: &Node, req: &mut Req) -> Result<Reply, ApiError
     };
     // Trailing slashes and dots do not make another mountpath.
     let path: PathBuf = path.components().collect();
+    if (&req.method, action.action.as_str()) == (&Method::POST, "fshc-mp") {
+        fshc::order(&parts.target, &path)?;
+        // Not OK: nothing changed that a resilver should follow.
+        return Ok(reply::empty(StatusCode::ACCEPTED));
+    }
     let order = Order::parse(&req.method, &action.action, req.query.flag("dntres"))?;
+    let label = label(&req.query, order)?;
     let (store, ctx) = (Arc::clone(&parts.store), node.ctx().clone());
     let objects = Arc::clone(parts.target.objects());
     let work = tokio::task::spawn_blocking(move || {
-        let (id, dir) = (&ctx.snode.daemon_id, &ctx.data_dir);
-        let changed = carry_out(&store, order, &path, id)
+        let changed = carry_out(&store, order, &path, &ctx.snode.daemon_id)
             .map_err(|err| refusal(&err, &path, &ctx.display()))?;
         objects.readers.keep_buckets(&std::collections::HashSet::new());
-        save(&store, id, dir, &[]).map_err(ApiError::internal)?;
+        ctx.disk_health.forgive(&path);
+        record(&ctx, &store, &path, label).map_err(ApiError::internal)?;
         tracing::info!(mountpath = %path.display(), ?order, changed, "mountpaths changed by request");
         Ok::<_, ApiError>(changed)
     });
     let changed = work.await.map_err(|err| lost_task(&err))??;
     Ok(reply::empty(if changed { StatusCode::OK } else { StatusCode::NO_CONTENT }))
+}
+
+/// Records the mountpaths after a change of one, and the name that it was given. Blocks.
+fn record(
+    ctx: &NodeContext,
+    store: &Store,
+    path: &Path,
+    label: Option<String>,
+) -> Result<(), String> {
+    let (id, dir) = (&ctx.snode.daemon_id, &ctx.data_dir);
+    let mut states = States::load(dir)?;
+    match label {
+        Some(label) if label.is_empty() => drop(states.labels.remove(path)),
+        Some(label) => drop(states.labels.insert(path.to_owned(), label)),
+        None => {}
+    }
+    save_states(&states, store, id, dir, &[])?;
+    ctx.labels.set_all(States::load(dir)?.labels);
+    Ok(())
+}
+
+/// The name that an attach gives its mountpath, which may be none; `None` for other orders.
+fn label(query: &Query, order: Order) -> Result<Option<String>, ApiError> {
+    let label = query.text("mountpath_label").trim();
+    if order != Order::Attach {
+        return Ok(None);
+    }
+    if label.len() > MAX_LABEL_BYTES || label.chars().any(char::is_control) {
+        return Err(ApiError::bad_request(format!(
+            "mountpath_label {label:?} is not a name: use at most {MAX_LABEL_BYTES} bytes without control characters"
+        )));
+    }
+    Ok(Some(label.to_owned()))
 }
 
 /// What is asked.
@@ -200,11 +284,6 @@ impl Order {
             (&Method::POST, "disable-mp") => Self::Disable { drain: !at_once },
             (&Method::DELETE, "detach-mp") => Self::Detach { drain: !at_once },
             (&Method::POST, "rescan-mp") => Self::Rescan,
-            (&Method::POST, "fshc-mp") => {
-                return Err(ApiError::bad_request(
-                    "the health check of mountpaths is not available in this version",
-                ));
-            }
             (method, action) => {
                 return Err(ApiError::bad_request(format!(
                     "invalid action \"{action}\" of {method} on mountpaths"
@@ -269,7 +348,10 @@ mod tests {
         assert_eq!(config.mountpaths, [path("a"), path("new")]);
         assert_eq!(config.draining, [(path("b"), Leave::Disable)]);
         let later = Mountpaths { available: vec![path("a"), path("c")], ..Mountpaths::default() };
+        let mut states = states.updated(&later, &[]);
+        states.labels = [(path("a"), "one".to_owned()), (path("gone"), "two".to_owned())].into();
         let states = states.updated(&later, &[]);
+        assert_eq!(states.labels().into_keys().collect::<Vec<_>>(), [path("a")]);
         assert_eq!(states.detached, BTreeSet::from([path("b"), path("new")]));
         assert_eq!(states.config(&given).mountpaths, [path("a"), path("c")]);
     }
@@ -279,6 +361,5 @@ mod tests {
         let order = |method, action| Order::parse(&method, action, false);
         assert_eq!(order(Method::DELETE, "detach-mp").unwrap(), Order::Detach { drain: true });
         assert_eq!(order(Method::PUT, "detach-mp").unwrap_err().status, 400);
-        assert_eq!(order(Method::POST, "fshc-mp").unwrap_err().status, 400);
     }
 }

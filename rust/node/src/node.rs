@@ -107,6 +107,9 @@ impl Node {
             if req.method != Method::GET && req.method != Method::HEAD {
                 return Ok(reply::method_not_allowed("GET"));
             }
+            if let Some(parts) = self.target() {
+                self.ctx.disk_health.count(&self.ctx.metrics, &parts.store);
+            }
             return Ok(reply::with_type(
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 self.ctx.metrics.exposition(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod msgpack;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aistore_core::AIS_VERSION;
@@ -11,6 +12,7 @@ use aistore_store::{MountpathUsage, Store};
 use serde_json::{Map, Value, json};
 
 use crate::context::NodeContext;
+use crate::mountpaths::Labels;
 use crate::sysinfo;
 
 /// State flag: the cluster has started.
@@ -23,6 +25,8 @@ const OUT_OF_SPACE: u64 = 256;
 const LOW_CAPACITY: u64 = 2048;
 /// State flag: this node is in maintenance.
 const IN_MAINTENANCE: u64 = 1024;
+/// State flag: a disk failed its health check.
+const DISK_FAULT: u64 = 8192;
 
 /// Versions that this node has seen, and its state flags (6 = healthy).
 pub(crate) fn node_state(ctx: &NodeContext) -> Value {
@@ -39,6 +43,9 @@ pub(crate) fn node_state(ctx: &NodeContext) -> Value {
     let member = state.smap.node(&ctx.snode.daemon_id);
     if member.is_some_and(|node| node.flags & (FLAG_MAINTENANCE | FLAG_DECOMMISSION) != 0) {
         flags |= IN_MAINTENANCE;
+    }
+    if ctx.disk_health.has_faults() {
+        flags |= DISK_FAULT;
     }
     json!({
         "smap": {
@@ -70,10 +77,7 @@ pub(crate) fn node_status(ctx: &NodeContext, capacity: &Value) -> Value {
     } else {
         ""
     };
-    let mut cluster = node_state(ctx);
-    if let Some(flags) = cluster.get_mut("flags") {
-        *flags = (flags.as_u64().unwrap_or(0) | fill_flags(&ctx.config().space, capacity)).into();
-    }
+    let cluster = state_with_fill(ctx, capacity);
     json!({
         "status": status,
         "deployment": std::env::consts::OS,
@@ -82,12 +86,21 @@ pub(crate) fn node_status(ctx: &NodeContext, capacity: &Value) -> Value {
         "build_time": option_env!("AISTORE_BUILD_TIME").unwrap_or_default(),
         "k8s_pod_name": "",
         "snode": member.unwrap_or(&ctx.snode),
-        "tracker": ctx.metrics.tracker(ctx.started.elapsed()),
+        "tracker": tracker(ctx, &cluster),
         "capacity": capacity,
         "cluster": cluster,
         "sys_info": sysinfo::read(),
         "smap_version": state.smap.version.to_string(),
     })
+}
+
+/// The state of a node, with what the fill of its disks means for it.
+fn state_with_fill(ctx: &NodeContext, capacity: &Value) -> Value {
+    let mut cluster = node_state(ctx);
+    if let Some(flags) = cluster.get_mut("flags") {
+        *flags = (flags.as_u64().unwrap_or(0) | fill_flags(&ctx.config().space, capacity)).into();
+    }
+    cluster
 }
 
 /// What the fullest disk means for the state of a node.
@@ -107,22 +120,31 @@ pub(crate) fn node_stats(ctx: &NodeContext, capacity: &Value) -> Value {
     let state = ctx.state();
     json!({
         "snode": state.smap.node(&ctx.snode.daemon_id).unwrap_or(&ctx.snode),
-        "tracker": ctx.metrics.tracker(ctx.started.elapsed()),
+        "tracker": tracker(ctx, &state_with_fill(ctx, capacity)),
         "capacity": capacity,
     })
+}
+
+/// The numbers of a node, its state flags among them.
+fn tracker(ctx: &NodeContext, cluster: &Value) -> BTreeMap<String, u64> {
+    let mut numbers = ctx.metrics.tracker(ctx.started.elapsed());
+    let flags = cluster.get("flags").and_then(Value::as_u64).unwrap_or(0);
+    numbers.insert("state.flags".to_owned(), flags);
+    numbers
 }
 
 /// Capacity record of a target's mountpaths; of nothing for a gateway.
 ///
 /// Asks the file systems, which may block: off the async workers.
-pub(crate) async fn capacity(store: Option<&Arc<Store>>) -> Value {
-    let Some(store) = store.cloned() else { return capacity_of(None) };
+pub(crate) async fn capacity(ctx: &NodeContext, store: Option<&Arc<Store>>) -> Value {
+    let Some(store) = store.cloned() else { return capacity_of(None, &ctx.labels) };
+    ctx.disk_health.count(&ctx.metrics, &store);
     let usage = tokio::task::spawn_blocking(move || store.usage()).await;
-    capacity_of(Some(&usage.unwrap_or_default()))
+    capacity_of(Some(&usage.unwrap_or_default()), &ctx.labels)
 }
 
 /// Capacity record from what the file systems say.
-pub(crate) fn capacity_of(usage: Option<&[MountpathUsage]>) -> Value {
+pub(crate) fn capacity_of(usage: Option<&[MountpathUsage]>, labels: &Labels) -> Value {
     let mut mountpaths = Map::new();
     let mut seen = Vec::new();
     let (mut used, mut avail) = (0_u64, 0_u64);
@@ -140,7 +162,7 @@ pub(crate) fn capacity_of(usage: Option<&[MountpathUsage]>) -> Value {
         mountpaths.insert(
             entry.path.display().to_string(),
             json!({
-                "mountpath_label": "",
+                "mountpath_label": labels.of(&entry.path),
                 "fs": {"Fs": entry.fs, "FsType": entry.fs_type, "FsID": format!("{a},{b}")},
                 "disks": [disk_name(&entry.fs)],
                 "used": entry.used.to_string(),
@@ -198,7 +220,7 @@ pub(crate) fn node_config(ctx: &NodeContext, store: Option<&Arc<Store>>) -> Valu
         let paths = store.map(|store| store.usage()).unwrap_or_default();
         let fspaths: Map<String, Value> = paths
             .iter()
-            .map(|entry| (entry.path.display().to_string(), Value::String(String::new())))
+            .map(|entry| (entry.path.display().to_string(), ctx.labels.of(&entry.path).into()))
             .collect();
         fields.insert("confdir".into(), ctx.data_dir.display().to_string().into());
         fields.insert("log_dir".into(), crate::logs::dir().display().to_string().into());
@@ -234,7 +256,12 @@ mod tests {
             avail: 70,
             total: 100,
         };
-        let record = capacity_of(Some(&[usage("/a", 1), usage("/b", 1), usage("/c", 2)]));
+        let labels = Labels::default();
+        labels.set_all([("/b".into(), "fast".to_owned())].into());
+        let usages = [usage("/a", 1), usage("/b", 1), usage("/c", 2)];
+        let record = capacity_of(Some(&usages), &labels);
+        assert_eq!(record["mountpaths"]["/b"]["mountpath_label"], "fast");
+        assert_eq!(record["mountpaths"]["/c"]["mountpath_label"], "");
         assert_eq!(record["total_used"], "60");
         assert_eq!(record["total_avail"], "140");
         assert_eq!(record["pct_avg"], 30);
@@ -252,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_gateway_has_no_mountpaths() {
-        let record = capacity_of(None);
+        let record = capacity_of(None, &Labels::default());
         assert!(record["mountpaths"].is_null());
         assert_eq!(record["total_used"], "0");
     }

@@ -48,8 +48,11 @@ impl Gateway {
                 if mountpaths && unwanted {
                     self.check_no_resilver(&id)?;
                 }
-                let done = self.relay_change(req, &url, &item).await?;
-                if mountpaths {
+                let mut done = self.relay_change(req, &url, &item).await?;
+                if mountpaths && done.status() == StatusCode::ACCEPTED {
+                    // A check, which clients see as done when it has begun.
+                    *done.status_mut() = StatusCode::OK;
+                } else if mountpaths {
                     self.after_mountpaths(&id, done.status(), unwanted).await?;
                 }
                 return Ok(done);

@@ -22,12 +22,13 @@ use super::options::{Options, Role, advertised};
 use super::secure::{self, Security};
 use crate::context::{NodeContext, Upstream};
 use crate::follow;
+use crate::fshc;
 use crate::gateway::Gateway;
 use crate::intra::Intra;
 use crate::jobs;
 use crate::logs;
 use crate::metrics::Metrics;
-use crate::mountpaths::{self, States};
+use crate::mountpaths::{self, Labels, States};
 use crate::node::{Node, RoleHandler, TargetParts};
 use crate::overrides::Overrides;
 use crate::server;
@@ -161,12 +162,15 @@ impl Process {
         server::serve(node.clone(), listener);
         let (given, known) = (options.mountpaths.clone(), ctx.state());
         let (claimant, record_dir) = (id.clone(), dir.clone());
+        let named = ctx.clone();
         let store = blocking(move || {
             let given: Vec<PathBuf> = given
                 .iter()
                 .map(|path| std::path::absolute(path).unwrap_or(path.clone()))
                 .collect();
-            let config = States::load(&record_dir)?.config(&given);
+            let states = States::load(&record_dir)?;
+            named.labels.set_all(states.labels());
+            let config = states.config(&given);
             let draining = config.draining.iter().map(|(path, _)| path);
             let mountpaths: Vec<PathBuf> =
                 config.mountpaths.iter().chain(draining).cloned().collect();
@@ -193,6 +197,7 @@ impl Process {
         self.tasks.spawn_until_stop(follow::follow(ctx.clone()));
         self.tasks.spawn_until_stop(follow::reap(ctx.clone(), store));
         self.tasks.spawn_until_stop(jobs::settle_at_start(target.clone()));
+        self.tasks.spawn_until_stop(fshc::watch(target.clone()));
         self.tasks.spawn_until_stop(jobs::follow(target));
         ctx.ready.store(true, Ordering::Release);
         tracing::info!(node = snode.display(), url = snode.url(), "target serves");
@@ -219,6 +224,8 @@ impl Process {
             data_dir: dir.to_owned(),
             promote_roots: self.promote_roots.clone(),
             overrides: Overrides::open(dir),
+            disk_health: Arc::default(),
+            labels: Labels::default(),
             tasks: self.tasks.clone(),
             ready: AtomicBool::new(false),
         });

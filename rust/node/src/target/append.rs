@@ -193,7 +193,8 @@ impl Target {
             target.mirror(&at);
             done.map_err(|err| store_failure(&err, &at.cname()))
         });
-        flushed.await.map_err(|err| lost_task(&err))??;
+        let meta = flushed.await.map_err(|err| lost_task(&err))??;
+        self.count_version(props.versioning.enabled, &meta);
         self.confirm(&object).await?;
         Ok((reply::empty(StatusCode::OK), 0))
     }

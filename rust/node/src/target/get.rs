@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::Target;
 use super::failure::{read_failure, store_failure};
 use super::objects::ObjectRef;
+use super::place::redirected_ago;
 use super::select::{GetFailure, Selection, Wanted, select};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
@@ -25,10 +26,14 @@ impl Target {
         name: &str,
     ) -> Result<Reply, ApiError> {
         let started = Instant::now();
+        let redirected = redirected_ago(req);
         let done = self.get_object(req, bucket, name).await;
         match done {
             Ok((reply, bytes)) => {
                 self.ctx.metrics.get.done(bytes, started.elapsed());
+                if let Some(ago) = redirected {
+                    self.ctx.metrics.get_redirect.add(ago);
+                }
                 Ok(reply)
             }
             Err(GetFailure::Api(err)) => {

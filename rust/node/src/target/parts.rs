@@ -136,9 +136,10 @@ impl Target {
         let id = upload_id(req.query.text("uploadId"), &cname)?;
         let numbers = listed_numbers(list, &cname)?;
         let conditions = conditions::of(&req.headers)?;
+        let versioned = props.versioning.enabled;
         let mut options = PutOptions {
             checksum: props.checksum.kind,
-            versioned: props.versioning.enabled,
+            versioned,
             now_ns: now_ns(),
             ..PutOptions::default()
         };
@@ -163,7 +164,8 @@ impl Target {
             target.mirror(&at);
             done.map_err(|err| store_failure(&err, &at.cname()))
         });
-        completed.await.map_err(|err| lost_task(&err))??;
+        let meta = completed.await.map_err(|err| lost_task(&err))??;
+        self.count_version(versioned, &meta);
         self.confirm(&object).await?;
         Ok(reply::empty(StatusCode::OK))
     }

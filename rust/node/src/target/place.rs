@@ -1,6 +1,7 @@
 //! Which bucket and object a request means, and whether this node is the one to ask.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aistore_cluster::ClusterState;
 use aistore_core::bucket::Bucket;
@@ -12,6 +13,7 @@ use http::Method;
 
 use super::Target;
 use super::objects::ObjectRef;
+use super::put::now_ns;
 use crate::http::Req;
 
 /// A bucket as this node knows it, together with the state that says so.
@@ -131,6 +133,19 @@ pub(super) fn stale_map(cname: &str, holder: &str, version: u64) -> ApiError {
 /// Whether a gateway sent the client here.
 pub(super) fn is_redirected(req: &Req) -> bool {
     !req.query.text("pid").is_empty() && !req.query.text("utm").is_empty()
+}
+
+/// More than this between redirect and arrival says that the two clocks disagree.
+const LONGEST_REDIRECT: Duration = Duration::from_mins(1);
+
+/// How long ago a gateway sent the client here, by the two clocks; `None` for what cannot be.
+pub(super) fn redirected_ago(req: &Req) -> Option<Duration> {
+    if !is_redirected(req) {
+        return None;
+    }
+    let sent = u64::from_str_radix(req.query.text("utm"), 36).ok()?;
+    let ago = Duration::from_nanos(now_ns().checked_sub(sent)?);
+    (ago < LONGEST_REDIRECT).then_some(ago)
 }
 
 /// Version of the map that a map-aware client, or a peer, chose this node with.

@@ -17,6 +17,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap};
 use super::deliver::{CUSTOM_JSON, OPERATION, Operation};
 use super::headers::add_object;
 use super::objects::ObjectRef;
+use super::place::redirected_ago;
 use super::upload::{read_off, receive};
 use super::{Target, conditions};
 use crate::http::{Reply, Req, reply};
@@ -37,9 +38,18 @@ impl Target {
             return self.append(req, bucket, name).await;
         }
         let started = Instant::now();
+        let redirected = redirected_ago(req);
         let done = self.put_object(req, bucket, name).await;
+        let metrics = &self.ctx.metrics;
         match &done {
-            Ok((_, bytes)) => self.ctx.metrics.put.done(*bytes, started.elapsed()),
+            Ok((_, bytes)) => {
+                let took = started.elapsed();
+                metrics.put.done(*bytes, took);
+                if let Some(ago) = redirected {
+                    metrics.put_redirect.add(ago);
+                }
+                metrics.put_whole.add(took.saturating_add(redirected.unwrap_or_default()));
+            }
             Err(err) => {
                 self.ctx.metrics.put.failed();
                 if err.tcode == "ErrBadCksum" {
@@ -102,15 +112,25 @@ impl Target {
             }));
         }
         let length = given.length;
+        let counted = props.versioning.enabled && given.version.is_none();
         let options = put_options(props, given);
         let _writer = self.objects.writing.begin(&object.uname);
         let objects = Arc::clone(&self.objects);
         let stored = receive(objects, object.clone(), options, &mut req.body, length);
         let meta = stored.await?;
+        self.count_version(counted, &meta);
         self.confirm(&object).await?;
         let mut reply = reply::empty(StatusCode::OK);
         add_object(reply.headers_mut(), &meta);
         Ok((reply, meta.size))
+    }
+
+    /// Counts a new version of an object that was there before, where the bucket counts versions.
+    pub(super) fn count_version(&self, versioned: bool, meta: &ObjectMeta) {
+        if versioned && meta.version > 1 {
+            self.ctx.metrics.versions.inc();
+            self.ctx.metrics.version_bytes.inc_by(meta.size);
+        }
     }
 
     /// Metadata of the current version.
