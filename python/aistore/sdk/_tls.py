@@ -37,7 +37,7 @@ def resolve_tls(
         warnings.warn(
             "certificates of the cluster are not verified: whoever is on the way can read and"
             " change what is sent; pass ca_cert or set AIS_CLIENT_CA instead",
-            stacklevel=3,
+            stacklevel=4,
         )
         return TlsSettings(True, None, _client_cert(client_cert))
     ca_cert = ca_cert or os.environ.get("AIS_CLIENT_CA") or None

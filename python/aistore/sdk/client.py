@@ -7,11 +7,11 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from aistore.sdk._tls import resolve_tls
 from aistore.sdk.enums import Colocation
 from aistore.sdk.provider import Provider
 from aistore.sdk.request_client import RequestClient
 from aistore.sdk.retry_config import RetryConfig
+from aistore.sdk.session_manager import SessionManager
 from aistore.sdk.utils import get_object_url_components
 
 if TYPE_CHECKING:
@@ -76,13 +76,17 @@ class Client:
         self.retry_config = retry_config or RetryConfig.default()
         self._request_client = RequestClient(
             endpoint,
+            # A plain endpoint may name https:// nodes, so certificates count there too.
+            SessionManager(
+                ca_cert=ca_cert,
+                skip_verify=skip_verify,
+                client_cert=client_cert,
+                max_pool_size=_pool_size(max_pool_size),
+            ),
             _timeouts(timeout),
             token or os.environ.get("AIS_AUTHN_TOKEN", ""),
-            max_pool_size=_pool_size(max_pool_size),
             retry_config=self.retry_config,
             multipart=multipart_config,
-            # A plain endpoint may name https:// nodes, so these count there too.
-            tls=resolve_tls(skip_verify, ca_cert, client_cert),
         )
 
     @property

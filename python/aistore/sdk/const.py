@@ -118,6 +118,7 @@ ACT_COPY_OBJECTS = "copy-listrange"
 ACT_TRANSFORM_OBJECTS = "etl-listrange"
 ACT_ARCHIVE_OBJECTS = "archive"
 ACT_MPT_UPLOAD = "mpt-upload"
+ACT_CHECK_LOCK = "check-lock"
 ACT_MPT_COMPLETE = "mpt-complete"
 ACT_MPT_ABORT = "mpt-abort"
 

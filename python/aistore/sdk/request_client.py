@@ -5,17 +5,19 @@ Invariant: no networking, retrying or routing here; that is native.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from json import dumps
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from pydantic import TypeAdapter
 
 from aistore.sdk._handles import Settings, forget_endpoint, generation, open_handle
-from aistore.sdk._tls import TlsSettings
+from aistore.sdk.errors import APIRequestError
 from aistore.sdk.response import Response
 from aistore.sdk.retry_config import RetryConfig
+from aistore.sdk.session_manager import SessionManager
 from aistore.sdk.types import Smap
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from aistore import _native
     from aistore.sdk.multipart_config import MultipartConfig
+    from aistore.sdk.response_handler import ResponseHandler
 
 T = TypeVar("T")
 
@@ -37,49 +40,70 @@ class RequestClient:
 
     Args:
         endpoint: URL of a gateway.
-        timeout: (connect, read) in seconds; None in either place waits without end.
+        session_manager: What connections are made with.
+        timeout: Seconds to wait, one number for both or (connect, read); None waits without end.
         token: Bearer token.
-        max_pool_size: Idle connections kept per node.
+        response_handler: Makes exceptions of error answers; by default those of
+            `aistore.sdk.errors`.
         retry_config: How often to retry, after what, and how long to wait.
         multipart: When large objects are uploaded in parts; None is never.
-        tls: What to trust and who we are, for `https://` nodes.
+
+    Attributes:
+        retry_config: As given.
+        multipart: As given.
     """
 
     def __init__(
         self,
         endpoint: str,
-        timeout: tuple[float | None, float | None] = (3.0, 20.0),
+        session_manager: SessionManager | None = None,
+        timeout: float | tuple[float | None, float | None] | None = (3.0, 20.0),
         token: str = "",
-        *,
-        max_pool_size: int = 10,
+        response_handler: ResponseHandler | None = None,
         retry_config: RetryConfig | None = None,
+        *,
         multipart: MultipartConfig | None = None,
-        tls: TlsSettings | None = None,
     ) -> None:
-        connect, read = timeout
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         retry = retry_config or RetryConfig.default()
         first_wait, longest_wait = retry.backoff
+        self.retry_config = retry
+        self._sessions = session_manager or SessionManager()
+        self._handler = response_handler
         self._settings = Settings(
             endpoint.rstrip("/"),
-            connect,
-            read,
+            connect or None,
+            read or None,
             token or None,
-            max_pool_size,
+            self._sessions.max_pool_size,
             retry.attempts,
             first_wait,
             longest_wait,
             retry.statuses,
-            *(tls or TlsSettings()),
+            *self._sessions.tls,
         )
         self.multipart = multipart
         self._opened: tuple[int, _native.Client] | None = None
 
-    def __getstate__(self) -> tuple[Settings, MultipartConfig | None]:
-        return self._settings, self.multipart
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
 
-    def __setstate__(self, state: tuple[Settings, MultipartConfig | None]) -> None:
-        self._settings, self.multipart = state
-        self._opened = None
+    def clone(
+        self, base_url: str | None = None, response_handler: ResponseHandler | None = None
+    ) -> RequestClient:
+        """A client with the same settings but for those that are given.
+
+        Args:
+            base_url: URL of another gateway, with or without `/v1`.
+            response_handler: Makes exceptions of error answers.
+        """
+        other = copy(self)
+        if base_url:
+            endpoint = base_url.rstrip("/").removesuffix("/v1")
+            other._settings = replace(self._settings, endpoint=endpoint)  # noqa: SLF001 - our own
+        if response_handler is not None:
+            other._handler = response_handler  # noqa: SLF001 - our own
+        return other
 
     @property
     def native(self) -> _native.Client:
@@ -121,6 +145,17 @@ class RequestClient:
     def token(self, value: str) -> None:
         self._change(replace(self._settings, token=value or None))
 
+    @property
+    def session_manager(self) -> SessionManager:
+        """What connections are made with."""
+        return self._sessions
+
+    @session_manager.setter
+    def session_manager(self, value: SessionManager) -> None:
+        self._sessions = value
+        settings = replace(self._settings, max_pool_size=value.max_pool_size)
+        self._change(replace(settings, **value.tls._asdict()))
+
     def _change(self, settings: Settings) -> None:
         self._settings, self._opened = settings, None
 
@@ -161,18 +196,49 @@ class RequestClient:
             AISError: The answer is an error, or none came.
         """
         body = data if json is None else dumps(json).encode()
-        sent = {"Content-Type": "application/json", **(headers or {})}
-        return Response.wrap(
-            self.native.request(
-                method.upper(),
-                f"/v1/{path}",
-                pairs(params),
-                pairs(sent),
-                body,
-                base_url=endpoint,
-                timeout=timeout,
+        return self._send(endpoint, f"/v1/{path}", method, headers, params, body, timeout)
+
+    def request_absolute(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        params: Mapping[str, object] | None = None,
+        json: Any = None,
+        data: bytes | None = None,
+        timeout: float | None = None,
+    ) -> Response:
+        """Like `request`, to any URL of the cluster: `http://host:port/path`."""
+        body = data if json is None else dumps(json).encode()
+        parts = urlsplit(url)
+        asked = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **(params or {})}
+        base = f"{parts.scheme}://{parts.netloc}"
+        return self._send(base, parts.path or "/", method, headers, asked, body, timeout)
+
+    def _send(
+        self,
+        base: str | None,
+        path: str,
+        method: str,
+        headers: Mapping[str, str] | None,
+        params: Mapping[str, object] | None,
+        body: bytes | None,
+        timeout: float | None,
+    ) -> Response:
+        sent = pairs({"Content-Type": "application/json", **(headers or {})})
+        method, query = method.upper(), pairs(params)
+        try:
+            answer = self.native.request(
+                method, path, query, sent, body, base_url=base, timeout=timeout
             )
-        )
+        except APIRequestError as error:
+            if self._handler is None or not error.status_code:
+                raise
+            url = error.req_url
+            refused = Response(error.status_code, (), error.message.encode(), url, method)
+            return self._handler.handle_response(refused)
+        return Response.wrap(answer, method)
 
     def request_deserialize(self, method: str, path: str, res_model: type[T], **options: Any) -> T:
         """Sends a request and reads the answer's JSON into a model."""

@@ -6,21 +6,25 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aistore.sdk._headers import CaseInsensitiveDict
+from aistore.sdk.errors import RequestInfo, classify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aistore import _native
 
+_BAD = 400
+
 
 class Response:
-    """A complete answer with a status below 400; errors are raised instead.
+    """A complete answer. Clients raise errors instead; a `RequestExecutor` gives them as answers.
 
     Attributes:
         status_code: HTTP status.
         headers: Headers, by name in any case.
         content: Body.
         url: Where the answer came from.
+        request: What was asked.
     """
 
     def __init__(
@@ -29,21 +33,23 @@ class Response:
         headers: Iterable[tuple[str, str]] = (),
         content: bytes = b"",
         url: str = "",
+        method: str = "",
     ) -> None:
         self.status_code = status_code
         self.headers = CaseInsensitiveDict(headers)
         self.content = content
         self.url = url
+        self.request = RequestInfo(method, url)
 
     @classmethod
-    def wrap(cls, response: _native.Response) -> Response:
+    def wrap(cls, response: _native.Response, method: str = "") -> Response:
         """Takes over a native answer."""
-        return cls(response.status, response.headers, response.body, response.url)
+        return cls(response.status, response.headers, response.body, response.url, method)
 
     @property
     def ok(self) -> bool:
-        """Always true: errors are raised."""
-        return True
+        """Whether the status is below 400, as it is but for answers of a `RequestExecutor`."""
+        return self.status_code < _BAD
 
     @property
     def text(self) -> str:
@@ -55,7 +61,14 @@ class Response:
         return json.loads(self.content)
 
     def raise_for_status(self) -> None:
-        """Does nothing: errors were raised already."""
+        """Raises what the status means; does nothing if it is below 400.
+
+        Raises:
+            AISError: It is 400 or more.
+        """
+        if not self.ok:
+            found = classify(self.status_code, self.request.method, self.text)
+            raise found(self.status_code, self.text, self.url, self.request)
 
     def __repr__(self) -> str:
         return f"<Response [{self.status_code}]>"

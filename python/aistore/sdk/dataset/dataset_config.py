@@ -96,7 +96,7 @@ class DatasetConfig:
 
 def _shard_writer() -> Any:
     try:
-        from webdataset import ShardWriter  # type: ignore[import-untyped,import-not-found,unused-ignore] # noqa: PLC0415, E501 - optional
+        from webdataset import ShardWriter  # type: ignore[import-untyped,import-not-found,unused-ignore] # noqa: PLC0415 - optional
     except ImportError as error:
         text = "writing datasets needs webdataset: pip install webdataset"
         raise ImportError(text) from error

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aistore.sdk import const
 from aistore.sdk._headers import CaseInsensitiveDict
 from aistore.sdk.obj._place import locate, split_uname
 from aistore.sdk.request_client import pairs
+from aistore.sdk.retry_manager import read_cold
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
     from typing_extensions import Buffer
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from aistore.sdk.request_client import RequestClient
 
     WritableBuffer: TypeAlias = Buffer
+
+T = TypeVar("T")
 
 _SIMPLE_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -55,6 +59,13 @@ class ObjectClient:
             start, end = ("" if bound is None else bound for bound in (first, last))
             self._headers.setdefault(const.HEADER_RANGE, f"bytes={start}-{end}")
         self._bucket_path, self._name = split_uname(uname) if uname else locate(path, self._params)
+        # Objects of other buckets may still be on their way from their remote home.
+        self._is_local = self._bucket_path.startswith("ais/@#")
+
+    def _read(self, send: Callable[[], T]) -> T:
+        if self._is_local:
+            return send()
+        return read_cold(self._request_client, self._request_client.retry_config, send)
 
     @property
     def path(self) -> str:
@@ -86,18 +97,18 @@ class ObjectClient:
 
     def read_all(self) -> tuple[CaseInsensitiveDict, bytes]:
         """Reads everything."""
-        _, headers, content = self._request_client.native.get(
-            self._bucket_path, self._name, pairs(self._params), pairs(self._headers)
+        return self._get(self._headers)
+
+    def _get(self, headers: dict[str, str]) -> tuple[CaseInsensitiveDict, bytes]:
+        native, params, sent = self._request_client.native, pairs(self._params), pairs(headers)
+        _, answered, content = self._read(
+            lambda: native.get(self._bucket_path, self._name, params, sent)
         )
-        return CaseInsensitiveDict(headers), content
+        return CaseInsensitiveDict(answered), content
 
     def get_chunk(self, start: int, end: int) -> tuple[CaseInsensitiveDict, bytes]:
         """Reads the object's bytes [start, end)."""
-        headers = {**self._headers, const.HEADER_RANGE: f"bytes={start}-{end - 1}"}
-        _, answered, content = self._request_client.native.get(
-            self._bucket_path, self._name, pairs(self._params), pairs(headers)
-        )
-        return CaseInsensitiveDict(answered), content
+        return self._get({**self._headers, const.HEADER_RANGE: f"bytes={start}-{end - 1}"})
 
     def open(self, offset: int = 0, etag: str = "") -> _native.ObjectStream:
         """Starts streaming, `offset` bytes after the first one asked for.
@@ -114,9 +125,8 @@ class ObjectClient:
             first, last = wanted
             end = "" if last is None else str(last)
             headers[const.HEADER_RANGE] = f"bytes={(first or 0) + offset}-{end}"
-        return self._request_client.native.open(
-            self._bucket_path, self._name, pairs(self._params), pairs(headers)
-        )
+        native, params, sent = self._request_client.native, pairs(self._params), pairs(headers)
+        return self._read(lambda: native.open(self._bucket_path, self._name, params, sent))
 
     def get_into(self, buffer: WritableBuffer, offset: int = 0) -> int:
         """Reads into a writable, C-contiguous buffer; returns the number of bytes.
@@ -142,8 +152,9 @@ class ObjectClient:
             # Pins the memory: while this exists, a bytearray cannot be resized under the transfer.
             memory = (ctypes.c_char * length).from_buffer(view)
             try:
-                return self._request_client.native.get_into(
-                    self._bucket_path, self._name, ctypes.addressof(memory), length, start
+                native, address = self._request_client.native, ctypes.addressof(memory)
+                return self._read(
+                    lambda: native.get_into(self._bucket_path, self._name, address, length, start)
                 )
             finally:
                 del memory
