@@ -13,7 +13,7 @@ use crate::meta::{BlobId, MAX_NAME_BYTES, ObjectMeta, Part, Place, Role};
 use crate::mountpath::SharedMountpath;
 use crate::shared::{Found, Shared};
 use crate::store::Store;
-use crate::survey::Survey;
+use crate::survey::{self, Survey};
 use crate::writer::{check_custom, publish_manifest};
 
 /// What becomes of an object that is to move to another bucket.
@@ -145,7 +145,8 @@ impl Shared {
         let key = codec::key(bid, name);
         let home = Arc::clone(self.set().own(uname));
         let above = overwritten.map_or(BlobId(0), |(_, meta)| meta.blob);
-        let known = self.known_copies(&old.1, old_key)?;
+        let survey = self.survey_for(old_key, Some(&old.1))?;
+        let known = survey.as_ref().map(|survey| known_copies(survey, old)).unwrap_or_default();
         wanted.parts = payload_of(&old.0, &old.1);
         for (mountpath, meta) in &known {
             add_places(&mut wanted.parts, &payload_of(mountpath, meta));
@@ -160,9 +161,10 @@ impl Shared {
         let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&wanted))];
         steps.extend(copies.steps);
         let mut superseded = Vec::new();
-        self.supersede(old_key, Some(old), &mut steps, &mut superseded)?;
+        supersede(old_key, Some(old), survey.as_ref(), &mut steps, &mut superseded);
         if key != old_key {
-            self.supersede(&key, overwritten, &mut steps, &mut superseded)?;
+            let survey = self.survey_for(&key, overwritten.map(|(_, meta)| meta))?;
+            supersede(&key, overwritten, survey.as_ref(), &mut steps, &mut superseded);
         }
         intents::commit(steps)?;
 
@@ -175,43 +177,41 @@ impl Shared {
         }
         Ok(wanted)
     }
+}
 
-    /// Collects what is under `key` and is no longer wanted: steps for the entries that none of `steps`
-    /// replaces, and every blob that they name.
-    fn supersede(
-        &self,
-        key: &[u8],
-        old: Option<&Found>,
-        steps: &mut Vec<Step>,
-        blobs: &mut Vec<Place>,
-    ) -> Result<(), StoreError> {
-        let survey = self.survey_for(key, old.map(|(_, old)| old))?;
-        let surveyed = survey.iter().flat_map(|Survey(found)| found);
-        let surveyed = surveyed.map(|found| (&found.mountpath, &found.meta));
-        for (mountpath, meta) in surveyed.chain(old.map(|(mountpath, old)| (mountpath, old))) {
-            let known = |step: &Step| step.mountpath.digest == mountpath.digest && step.key == key;
-            if !steps.iter().any(known) {
-                steps.push(Step::remove(mountpath, key.to_vec(), meta.blob));
-            }
-            // The description last: parts without one are never taken for an object.
-            blobs.extend(meta.parts.iter().flat_map(|part| &part.places));
-            blobs.push(Place { mountpath: mountpath.digest, blob: meta.blob });
+/// Collects what is under a key and is no longer wanted: steps for the entries that none of `steps`
+/// replaces, and every blob that they name.
+fn supersede(
+    key: &[u8],
+    old: Option<&Found>,
+    survey: Option<&Survey>,
+    steps: &mut Vec<Step>,
+    blobs: &mut Vec<Place>,
+) {
+    let surveyed = survey.iter().flat_map(|survey| &survey.0);
+    let surveyed = surveyed.map(|found| (&found.mountpath, &found.meta));
+    for (mountpath, meta) in surveyed.chain(old.map(|(mountpath, old)| (mountpath, old))) {
+        let known = |step: &Step| step.mountpath.digest == mountpath.digest && step.key == key;
+        if !steps.iter().any(known) {
+            steps.push(Step::remove(mountpath, key.to_vec(), meta.blob));
         }
-        Ok(())
+        // The description last: parts without one are never taken for an object.
+        blobs.extend(meta.parts.iter().flat_map(|part| &part.places));
+        blobs.push(Place { mountpath: mountpath.digest, blob: meta.blob });
     }
+}
 
-    /// The copies of an object that are there and up to date.
-    fn known_copies(&self, old: &ObjectMeta, key: &[u8]) -> Result<Vec<Found>, StoreError> {
-        let mut known = Vec::new();
-        for copy in &old.copies {
-            let Some(mountpath) = self.by_digest(copy.mountpath) else { continue };
-            let entry = mountpath.entry(key)?.map(|(_, meta)| meta);
-            if let Some(meta) = entry.filter(|meta| meta.blob == copy.blob) {
-                known.push((mountpath, meta));
-            }
-        }
-        Ok(known)
-    }
+/// The copies of an object that are up to date: those that it knows, and those that know it.
+fn known_copies(survey: &Survey, (home, old): &Found) -> Vec<Found> {
+    let own = Place { mountpath: home.digest, blob: old.blob };
+    let main = survey.0.iter().find(|found| found.place() == own);
+    let knowing: Vec<Place> =
+        main.iter().flat_map(|main| survey.copies_of(main)).map(survey::Found::place).collect();
+    let known = survey.0.iter().filter(|found| {
+        let place = found.place();
+        old.copies.contains(&place) || knowing.contains(&place)
+    });
+    known.map(|found| (Arc::clone(&found.mountpath), found.meta.clone())).collect()
 }
 
 /// Publishes the same description on the mountpaths that hold copies of the object.

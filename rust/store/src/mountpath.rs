@@ -36,7 +36,8 @@ pub(crate) struct Mountpath {
     pub(crate) digest: u64,
     /// Identity, as written in its marker.
     pub(crate) uuid: String,
-    /// Whether the last run over it did not end in order.
+    /// Whether the last run over it did not end in order, or its index was rebuilt: what it knows of copies
+    /// may be out of date.
     pub(crate) interrupted: bool,
     /// Greatest id that an earlier run may have given out.
     pub(crate) first_of_run: BlobId,
@@ -131,7 +132,7 @@ impl Mountpath {
             descriptors: Descriptors::new(descriptors),
             digest: placement::digest(&format.uuid),
             uuid: format.uuid,
-            interrupted: !clean,
+            interrupted: !clean || rebuilt.is_some(),
             first_of_run: BlobId(last),
             committer: Committer::default(),
             ids: BlobIds::new(BlobId(last), run.id_ceiling),

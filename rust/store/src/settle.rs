@@ -68,9 +68,7 @@ pub(crate) fn settle(
         let work = match plan.write(object, main, order.cancel) {
             Ok(work) => work,
             // The blobs of an object that changes meanwhile go while they are copied.
-            Err(StoreError::Corrupt { .. })
-                if !Survey::of(&shared.set(), &key, false)?.same(&survey) =>
-            {
+            Err(StoreError::Corrupt { .. }) if has_changed(shared, object, &key, &survey)? => {
                 continue;
             }
             Err(error) => return Err(error),
@@ -81,6 +79,17 @@ pub(crate) fn settle(
         }
     }
     Err(StoreError::Invalid(format!("object \"{}\" is changed too often to be moved", object.name)))
+}
+
+/// Whether there is something else under `key` by now, a change that is under way included.
+fn has_changed(
+    shared: &Shared,
+    object: Named<'_>,
+    key: &[u8],
+    before: &Survey,
+) -> Result<bool, StoreError> {
+    let _name = shared.lock_name(object.bid, object.name);
+    Ok(!Survey::of(&shared.set(), key, false)?.same(before))
 }
 
 /// Removes copies that have no object; `false` when there is something else by now.

@@ -155,8 +155,7 @@ impl Shared {
     }
 
     /// Makes `meta`, whose blob is published on `home`, the object under `key`, in place of `old`. Copies
-    /// that `meta` names are committed already; `before` is what there was before them, if `old` had
-    /// copies, or objects may lie anywhere.
+    /// that `meta` names are committed already; `before` is what there was before them.
     pub(crate) fn replace(
         &self,
         home: &SharedMountpath,
@@ -196,16 +195,23 @@ impl Shared {
         Ok(())
     }
 
-    /// Everything under `key`, where a change of it must look beyond `old`: at copies, and at what a
-    /// change of the mountpaths left elsewhere.
+    /// Everything under `key`; `None` when there is but one mountpath to look at.
+    ///
+    /// Whoever changes the object takes away all of it, whatever the object knows of copies: an entry that
+    /// a crash left behind, or that a rebuilt index forgot, would bring the object back once a mountpath goes
+    /// or comes.
     pub(crate) fn survey_for(
         &self,
         key: &[u8],
         old: Option<&ObjectMeta>,
     ) -> Result<Option<Survey>, StoreError> {
         let set = self.set();
-        let wanted = set.scattered || old.is_some_and(|old| !old.copies.is_empty());
-        wanted.then(|| Survey::of(&set, key, false)).transpose()
+        if set.members().len() == 1 {
+            return Ok(None);
+        }
+        // A disk that fails does not stop the changes of objects that have nothing to do with it.
+        let expected = set.scattered || old.is_some_and(|old| !old.copies.is_empty());
+        Survey::of(&set, key, !expected).map(Some)
     }
 
     /// Removes all blobs of a version that the index no longer has.

@@ -268,11 +268,16 @@ impl Store {
         // On all mountpaths, whatever the object knows of copies: an entry that a crash left behind would
         // bring the object back once a mountpath goes or comes.
         let mut all = Survey::of(&shared.set(), key, false)?;
-        // Copies first: what is left after a crash is the object, whole.
-        all.0.sort_by_key(|one| (one.role == Role::Object, one.meta.blob));
-        for one in all.0 {
+        for one in &all.0 {
             one.mountpath.check_writable()?;
+        }
+        // Copies first: what is left after a crash is the object, whole. No blob goes before the last entry,
+        // as object and copies may name the same parts.
+        all.0.sort_by_key(|one| (one.role == Role::Object, one.meta.blob));
+        for one in &all.0 {
             one.mountpath.commit(Change::Remove { key: key.to_vec() })?;
+        }
+        for one in &all.0 {
             shared.discard_version(&one.mountpath, &one.meta);
         }
         Ok(true)

@@ -337,7 +337,6 @@ fn changes_of_several_steps_survive_sigkill() {
 }
 
 #[test]
-#[ignore = "a removed object may come back, about once in 20 kills, when a mountpath is being emptied"]
 fn mirrored_changes_while_mountpaths_leave_survive_sigkill() {
     survive(MIRRORED, ROUNDS / 2);
 }
