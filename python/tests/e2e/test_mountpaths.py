@@ -53,7 +53,8 @@ class Disks:
 
     def log(self, severity: str) -> bytes:
         query = {"what": "log", "severity": severity}
-        return self.wire.send("GET", "/v1/reverse/daemon", headers=self.node, **query).body
+        answer = self.wire.send("GET", "/v1/reverse/daemon", headers=self.node, **query)
+        return bytes(answer.body)
 
     def wait_drained(self) -> None:
         wait_until(lambda: not self.lists()["waiting_dd"], "the mountpath is empty", 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgpack
 import pytest
 from support import Answer, Wire, fetch, wait_until
 
+import aistore
 from aistore.sdk import Bucket, Client
 
 VERBOSE = {"log.level": "4", "transient": "true"}
@@ -285,3 +287,25 @@ def test_health(wire: Wire, query: dict[str, str], status: int) -> None:
     if "cii-apr" in query or "prr" in query:
         status = 400
     assert wire.send("GET", "/v1/health", base=node, **query).status == status
+
+
+def test_every_node_tells_the_uptime_of_the_cluster(own_cluster: aistore.LocalCluster) -> None:
+    wire = Wire(own_cluster.endpoint)
+    own_cluster.kill_target(0)
+    own_cluster.restart_target(0)
+    primary = int(wire.send("GET", "/v1/health").header("ais-cluster-uptime") or 0)
+    urls = [node["public_net"]["direct_url"] for node in smap(wire)["tmap"].values()]
+
+    def ages() -> list[tuple[int, int]]:
+        answers = [wire.send("GET", "/v1/health", base=url) for url in urls]
+        names = ("ais-node-uptime", "ais-cluster-uptime")
+        pairs = [[int(one.header(name) or 0) for name in names] for one in answers]
+        return [(node, cluster) for node, cluster in pairs]
+
+    wait_until(lambda: all(age[1] >= primary for age in ages()), "every node knows", 30)
+    assert any(cluster > node + 50_000_000 for node, cluster in ages())
+
+
+def test_the_build_is_dated(wire: Wire) -> None:
+    built = ask(wire, target(wire), "node_status").json()["build_time"]
+    assert built == "unknown" or re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[+]0000", built)

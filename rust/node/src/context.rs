@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::{Mutex, watch};
 
+use crate::clock::ClusterClock;
 use crate::fshc::Health;
 use crate::intra::Intra;
 use crate::metrics::Metrics;
@@ -57,6 +58,8 @@ pub struct NodeContext {
     pub promote_roots: Vec<PathBuf>,
     /// Settings of this node alone.
     pub overrides: Overrides,
+    /// Since when the cluster has been up.
+    pub(crate) cluster_clock: ClusterClock,
     /// What health checks found of a target's mountpaths.
     pub(crate) disk_health: Arc<Health>,
     /// Names that administrators gave to a target's mountpaths.

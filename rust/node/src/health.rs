@@ -51,8 +51,8 @@ pub(crate) fn answer(node: &Node, req: &Req) -> Result<Reply, ApiError> {
     };
     let uptime = ctx.started.elapsed().as_nanos().to_string();
     let answer = reply::with_header(answer, NODE_UPTIME, &uptime);
-    // A cluster lives as long as its primary has been up: that is what can be known here.
-    Ok(reply::with_header(answer, CLUSTER_UPTIME, &uptime))
+    let cluster = ctx.cluster_clock.started(ctx.started).elapsed().as_nanos().to_string();
+    Ok(reply::with_header(answer, CLUSTER_UPTIME, &cluster))
 }
 
 fn alive(yes: bool) -> Reply {

@@ -82,8 +82,7 @@ pub(crate) fn node_status(ctx: &NodeContext, capacity: &Value) -> Value {
         "status": status,
         "deployment": std::env::consts::OS,
         "ais_version": AIS_VERSION,
-        // Told by whoever builds a release; two builds of one commit are the same otherwise.
-        "build_time": option_env!("AISTORE_BUILD_TIME").unwrap_or_default(),
+        "build_time": env!("AISTORE_COMMIT_TIME"),
         "k8s_pod_name": "",
         "snode": member.unwrap_or(&ctx.snode),
         "tracker": tracker(ctx, &cluster),

@@ -20,6 +20,7 @@ use super::claims;
 use super::identity::{DataDir, write_atomically};
 use super::options::{Options, Role, advertised};
 use super::secure::{self, Security};
+use crate::clock::{self, ClusterClock};
 use crate::context::{NodeContext, Upstream};
 use crate::follow;
 use crate::fshc;
@@ -224,6 +225,7 @@ impl Process {
             data_dir: dir.to_owned(),
             promote_roots: self.promote_roots.clone(),
             overrides: Overrides::open(dir),
+            cluster_clock: ClusterClock::default(),
             disk_health: Arc::default(),
             labels: Labels::default(),
             tasks: self.tasks.clone(),
@@ -231,6 +233,7 @@ impl Process {
         });
         self.tasks.spawn_until_stop(logs::follow(ctx.clone()));
         self.tasks.spawn_until_stop(logs::tell_statistics(ctx.clone()));
+        self.tasks.spawn_until_stop(clock::follow(ctx.clone()));
         ctx
     }
 
