@@ -1,7 +1,11 @@
-"""Progress on standard error: tqdm where it is installed, a plain line elsewhere."""
+"""Progress on standard error: tqdm where it is installed, a plain line elsewhere.
+
+Drawn in terminals and notebooks only; `AIS_PROGRESS=0` turns it off everywhere.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _REDRAW_S = 0.2
+_OFF = frozenset({"0", "false", "off", "no"})
 
 
 @contextmanager
@@ -20,7 +25,7 @@ def progress(
 ) -> Iterator[Callable[[int], None]]:
     """Shows how much of `total` is done; gives a function that takes the count so far.
 
-    Draws nothing when standard error is not a terminal.
+    Draws nothing without a terminal or notebook to draw in, and with `AIS_PROGRESS=0`.
 
     Args:
         total: What there is to do; 0 if not known.
@@ -28,7 +33,7 @@ def progress(
         show: Whether to draw at all.
         unit: What is counted; `B` is scaled to KiB, MiB and so on.
     """
-    if not (show and sys.stderr.isatty()):
+    if not (show and is_shown()):
         yield lambda _done: None
     elif find_spec("tqdm"):
         from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415
@@ -41,6 +46,31 @@ def progress(
             yield line.show
         finally:
             line.finish()
+
+
+def is_shown() -> bool:
+    """Whether someone is there to look, and wants to."""
+    if os.environ.get("AIS_PROGRESS", "").strip().lower() in _OFF:
+        return False
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+@contextmanager
+def reporting(
+    given: Callable[[int], None] | bool | None, total: int, label: str
+) -> Iterator[Callable[[int], None] | None]:
+    """What a native call reports to: the function given, a bar for True, nothing else.
+
+    Args:
+        given: What the user asked for.
+        total: Bytes to move.
+        label: Text in front of a bar.
+    """
+    if given is None or isinstance(given, bool):
+        with progress(total, label, show=bool(given)) as advance_to:
+            yield advance_to if given else None
+    else:
+        yield given
 
 
 class _Line:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter
 
+from aistore._progress import is_shown, progress
 from aistore.sdk import const
-from aistore.sdk.errors import JobInfoNotFound, Timeout
+from aistore.sdk.errors import AISError, JobInfoNotFound, Timeout
 from aistore.sdk.types import ActionMsg, AggregatedJobSnap, JobArgs, JobSnap, JobStatus
 from aistore.sdk.utils import get_logger, probing_frequency
 from aistore.sdk.wait_result import WaitResult, parse_time, time_of_nanoseconds
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _SINGLE_NODE_KINDS = frozenset({XACT_KIND_BLOB_DL, XACT_KIND_RESILVER})
 
 _Answer = TypeVar("_Answer", JobStatus, AggregatedJobSnap)
+
+# Someone looks at the bar.
+_WATCHED_PAUSE_S = 1.0
 
 logger = get_logger(__name__)
 
@@ -98,7 +102,8 @@ class Job:
 
         Args:
             timeout: Longest wait, in seconds.
-            verbose: Whether to log how the wait goes on.
+            verbose: Whether to log how the wait goes on, and to show it in terminals and notebooks;
+                `AIS_PROGRESS=0` turns the latter off.
 
         Raises:
             Timeout: The time is up.
@@ -133,7 +138,8 @@ class Job:
 
         Args:
             timeout: Longest wait, in seconds.
-            verbose: Whether to log how the wait goes on.
+            verbose: Whether to log how the wait goes on, and to show it in terminals and notebooks;
+                `AIS_PROGRESS=0` turns the latter off.
 
         Raises:
             Timeout: The time is up.
@@ -157,7 +163,8 @@ class Job:
 
         Args:
             timeout: Longest wait, in seconds.
-            verbose: Whether to log how the wait goes on.
+            verbose: Whether to log how the wait goes on, and to show it in terminals and notebooks;
+                `AIS_PROGRESS=0` turns the latter off.
 
         Raises:
             Timeout: The time is up.
@@ -179,10 +186,29 @@ class Job:
         *,
         verbose: bool,
     ) -> WaitResult:
+        with progress(0, f"{self!r}", show=verbose, unit="objects") as advance_to:
+            watch = verbose and is_shown()
+            return self._look_until(
+                look, timeout, goal, verbose=verbose, advance_to=advance_to if watch else None
+            )
+
+    def _look_until(
+        self,
+        look: Callable[[], WaitResult | None],
+        timeout: int,
+        goal: str,
+        *,
+        verbose: bool,
+        advance_to: Callable[[int], None] | None,
+    ) -> WaitResult:
         pause = probing_frequency(timeout)
+        if advance_to is not None:
+            pause = min(pause, _WATCHED_PAUSE_S)
         deadline = time.monotonic() + timeout
         while True:
             result = look()
+            if advance_to is not None:
+                advance_to(self._objects_done())
             if result is not None:
                 if verbose:
                     logger.info("%r: %s", self, "done" if result else result.error)
@@ -193,6 +219,13 @@ class Job:
             if verbose:
                 logger.info("Waiting for %r to %s", self, goal)
             time.sleep(min(pause, left))
+
+    def _objects_done(self) -> int:
+        try:
+            snapshots = self.get_details().list_snapshots()
+        except AISError:
+            return 0
+        return sum(snapshot.stats.objects for snapshot in snapshots if snapshot.stats)
 
     def start(
         self, daemon_id: str = "", force: bool = False, buckets: Sequence[Bucket] | None = None

@@ -16,3 +16,9 @@ def test_quickstart_runs() -> None:
             exec(compile("".join(cell["source"]), "quickstart.ipynb", "exec"), scope)  # noqa: S102 - our own file
     assert scope["names"] == sorted(scope["names"])
     assert len(scope["samples"]) == 8
+    assert scope["part"] == b"world"
+    assert scope["downloaded"] == 3 << 20
+    assert scope["missing"].obj_name == "nowhere"
+    assert [name for name, _ in scope["listed"]] == [f"img-{i:04}" for i in range(490, 500)]
+    assert scope["result"]
+    assert scope["copied"] == [f"copied/img-{i:04}" for i in range(100)]

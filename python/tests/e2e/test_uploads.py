@@ -9,7 +9,7 @@ import pytest
 
 import aistore
 from aistore.sdk import Bucket, MultipartConfig
-from aistore.sdk.errors import AISError
+from aistore.sdk.errors import AISError, ErrObjNotFound
 
 CONFIG = MultipartConfig(threshold=1, part_size=1 << 20, num_workers=4)
 CONTENT = os.urandom((5 << 20) + 17)
@@ -99,3 +99,17 @@ def test_object_actions(bucket: Bucket) -> None:
     renamed = obj.rename("renamed")
     assert renamed.get_reader().read_all() == b"content"
     assert sorted(e.name for e in bucket.list_all_objects()) == ["copy/of", "renamed"]
+
+
+def test_files_come_down_whole_or_not_at_all(bucket: Bucket, tmp_path: Path) -> None:
+    obj, file = bucket.object("down"), tmp_path / "down.bin"
+    obj.get_writer().put_content(CONTENT)
+    seen: list[int] = []
+    assert obj.get_reader().to_file(file, progress=seen.append) == len(CONTENT)
+    assert file.read_bytes() == CONTENT
+    assert seen == sorted(seen)
+    assert seen[-1] == len(CONTENT)
+    with pytest.raises(ErrObjNotFound):
+        bucket.object("none").get_reader().to_file(file, progress=True)
+    assert file.read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["down.bin"]

@@ -53,7 +53,16 @@ def test_every_advertised_name_can_be_imported(module: str) -> None:
 RIGHT = """
 from typing_extensions import assert_type
 from aistore import Client, LocalCluster
+from pathlib import Path
+from aistore.aio import AsyncClient
+from aistore.sdk import WaitResult
+from aistore.sdk.dataset import DataAttribute, DatasetConfig, LabelAttribute
 from aistore.sdk.obj.content_iterator import ParallelBuffer
+from aistore.sdk.obj.object_attributes import ObjectAttributes
+from aistore.sdk.request_executor import RequestExecutor
+from aistore.sdk.response import Response
+from aistore.sdk.retry_manager import RetryManager
+from aistore.sdk.session_manager import SessionManager
 
 def use(client: Client, cluster: LocalCluster) -> None:
     obj = client.bucket("b").object("o")
@@ -65,6 +74,37 @@ def use(client: Client, cluster: LocalCluster) -> None:
         assert_type(content, bytes)
     for entry in client.bucket("b").list_all_objects():
         assert_type(entry.size, int)
+
+def jobs(client: Client) -> None:
+    bucket = client.bucket("b").create(exist_ok=True)
+    job = client.job(bucket.copy(client.bucket("c")), job_kind="copy-bck")
+    result = job.wait(timeout=5, verbose=False)
+    assert_type(result, WaitResult)
+    assert_type(job.status().end_time, int)
+    for snapshot in job.get_details().list_snapshots():
+        assert_type(snapshot.aborted, bool)
+    assert_type(client.cluster().list_etls()[0].stage, str)
+    assert_type(client.cluster().get_uuid(), str)
+    assert_type(bucket.objects(obj_names=["a"]).copy(client.bucket("c")), list[str])
+
+def data(client: Client, path: Path) -> None:
+    obj = client.bucket("b").object("o")
+    assert_type(obj.head(), ObjectAttributes)
+    assert_type(obj.get_writer().put_file(path, progress=True), Response)
+    assert_type(obj.get_reader().to_file(path), int)
+    assert_type(obj.get_reader().as_file().read(), bytes)
+    upload = obj.multipart_upload().create()
+    upload.add_part(1).put_content(b"a")
+    assert_type(upload.complete(), Response)
+    labels = LabelAttribute("cls", lambda name: name)
+    config = DatasetConfig(DataAttribute(path, "image", "jpg"), [labels])
+    client.bucket("b").write_dataset(config, maxcount=10)
+    executor = RequestExecutor(client.endpoint + "/v1", SessionManager())
+    assert_type(RetryManager(executor).with_retry(executor.request, "GET", "health"), Response)
+
+async def later(client: AsyncClient) -> None:
+    content = await client.bucket("b").object("o").get()
+    assert_type(content, bytes)
 """
 WRONG = """
 from aistore import Client

@@ -39,6 +39,10 @@ class MultipartUpload:
         self.parts: list[int] = []
         self._answer_lost = False
 
+    def __repr__(self) -> str:
+        state = f"{len(self.parts)} parts" if self.upload_id else "not started"
+        return f"MultipartUpload({self._path!r}, {state})"
+
     def create(self) -> MultipartUpload:
         """Starts the upload."""
         self.upload_id = self._act("POST", const.ACT_MPT_UPLOAD, None).text.strip('"')

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aistore.sdk import const
 from aistore.sdk._headers import CaseInsensitiveDict
+from aistore.sdk.utils import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,4 +140,14 @@ class ObjectAttributes:
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._response_headers!r})"
+        told = {
+            "size": format_bytes(self.size) if self.size else "0 B",
+            "checksum": f"{self.checksum_type}:{self.checksum_value}".strip(":"),
+            "version": self.obj_version,
+            "custom": self.custom_metadata,
+            "copies": self.mirror_copies,
+            "chunks": self.chunks.chunk_count if self.chunks else 0,
+            "etag": self.etag,
+        }
+        text = ", ".join(f"{key}={value}" for key, value in told.items() if value)
+        return f"{type(self).__name__}({text})"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from aistore._progress import reporting
 from aistore.sdk._headers import CaseInsensitiveDict
 from aistore.sdk.const import DEFAULT_CHUNK_SIZE
 from aistore.sdk.obj.content_iterator import (
@@ -16,10 +20,14 @@ from aistore.sdk.obj.object_attributes import ObjectAttributes
 from aistore.sdk.obj.raw_stream import RawStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from os import PathLike
 
     from aistore.sdk.obj.content_iterator import BaseContentIterProvider
     from aistore.sdk.obj.object_client import ObjectClient, WritableBuffer
+
+# Bytes that are written to a file at a time.
+_FILE_CHUNK = 1 << 20
 
 Content_co = TypeVar("Content_co", bound="bytes | ParallelBuffer", covariant=True)
 
@@ -45,6 +53,9 @@ class ObjectReader(Generic[Content_co]):
         self._chunk_size = chunk_size
         self._num_workers = num_workers
         self._attributes: ObjectAttributes | None = None
+
+    def __repr__(self) -> str:
+        return f"ObjectReader({self._object_client.path!r})"
 
     def head(self) -> ObjectAttributes:
         """Asks for the object's attributes.
@@ -90,6 +101,43 @@ class ObjectReader(Generic[Content_co]):
             ErrObjNotFound: There is no such object.
         """
         return self._object_client.get_into(buffer, offset)
+
+    def to_file(
+        self, path: str | PathLike[str], *, progress: Callable[[int], None] | bool | None = None
+    ) -> int:
+        """Downloads to a file, which appears when it is whole; goes on after the connection broke.
+
+        Args:
+            path: The file; replaced if it exists.
+            progress: Called now and then with the bytes read so far; True shows a bar, which
+                `AIS_PROGRESS=0` turns off.
+
+        Returns:
+            Bytes read.
+
+        Raises:
+            ErrObjNotFound: There is no such object.
+            OSError: The file cannot be written.
+        """
+        final = Path(path)
+        total = self.attributes.size if progress is True else 0
+        part = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.part")
+        read = 0
+        try:
+            with (
+                reporting(progress, total, f"get {final.name}") as report,
+                self.as_file() as source,
+                part.open("wb") as out,
+            ):
+                while chunk := source.read(_FILE_CHUNK):
+                    out.write(chunk)
+                    read += len(chunk)
+                    if report is not None:
+                        report(read)
+            part.replace(final)
+        finally:
+            part.unlink(missing_ok=True)
+        return read
 
     def raw(self) -> RawStream:
         """Opens the stream; the caller closes it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from aistore._progress import reporting
 from aistore.sdk import const
 from aistore.sdk.obj._place import locate
 from aistore.sdk.obj.obj_file.object_file import ObjectFileWriter
@@ -37,19 +38,23 @@ class ObjectWriter:
         self._bucket_path, self._name = locate(object_path, query_params)
         self.query_params = query_params
 
+    def __repr__(self) -> str:
+        return f"ObjectWriter({self._name!r})"
+
     def put_content(
         self,
         content: bytes | bytearray | memoryview,
         *,
         multipart: MultipartConfig | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] | bool | None = None,
     ) -> Response:
         """Replaces the object by the given content.
 
         Args:
             content: The content.
             multipart: Uploads large content in parts; default as the client was told.
-            progress: Called now and then with the bytes sent so far, when in parts.
+            progress: Called now and then with the bytes sent so far, when in parts; True shows a
+                bar, which `AIS_PROGRESS=0` turns off.
 
         Raises:
             ErrBckNotFound: There is no such bucket.
@@ -60,31 +65,22 @@ class ObjectWriter:
         native, params = self._client.native, pairs(self.query_params)
         if config is None:
             return Response.wrap(native.put(self._bucket_path, self._name, body, params))
-        return Response.wrap(
-            native.put_multipart(
-                self._bucket_path,
-                self._name,
-                body,
-                config.part_size_for(len(body)),
-                config.num_workers,
-                params,
-                progress,
-            )
-        )
+        return self._put_parts(body, len(body), config, progress)
 
     def put_file(
         self,
         path: str | PathLike[str],
         *,
         multipart: MultipartConfig | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] | bool | None = None,
     ) -> Response:
         """Replaces the object by a file's content.
 
         Args:
             path: The file.
             multipart: Uploads a large file in parts; default as the client was told.
-            progress: Called now and then with the bytes sent so far.
+            progress: Called now and then with the bytes sent so far; True shows a bar, which
+                `AIS_PROGRESS=0` turns off.
 
         Raises:
             ValueError: `path` is not a file.
@@ -93,22 +89,33 @@ class ObjectWriter:
         file = Path(path)
         size = file.stat().st_size
         config = self._multipart_for(size, multipart)
+        if config is not None:
+            return self._put_parts(str(file), size, config, progress)
         native, params = self._client.native, pairs(self.query_params)
-        if config is None:
+        with reporting(progress, size, f"put {self._name}") as report:
             return Response.wrap(
-                native.put_file(self._bucket_path, self._name, str(file), progress, params)
+                native.put_file(self._bucket_path, self._name, str(file), report, params)
             )
-        return Response.wrap(
-            native.put_multipart(
-                self._bucket_path,
-                self._name,
-                str(file),
-                config.part_size_for(size),
-                config.num_workers,
-                params,
-                progress,
+
+    def _put_parts(
+        self,
+        content: bytes | str,
+        size: int,
+        config: MultipartConfig,
+        progress: Callable[[int], None] | bool | None,
+    ) -> Response:
+        with reporting(progress, size, f"put {self._name}") as report:
+            return Response.wrap(
+                self._client.native.put_multipart(
+                    self._bucket_path,
+                    self._name,
+                    content,
+                    config.part_size_for(size),
+                    config.num_workers,
+                    pairs(self.query_params),
+                    report,
+                )
             )
-        )
 
     def _multipart_for(self, size: int, given: MultipartConfig | None) -> MultipartConfig | None:
         config = given or self._client.multipart
