@@ -2,16 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use aistore_client::quick::Ask;
 use aistore_client::tls::TlsOptions;
-use aistore_client::{
-    Call, Client as Inner, ClientConfig, ClientError, GetOptions, ListOptions, PartOptions, Reply,
-};
-use aistore_core::bucket::{Bucket, NameError};
+use aistore_client::{Client as Inner, ClientConfig, PartOptions};
+use aistore_core::bucket::Bucket;
 use aistore_core::list::ListMsg;
-use aistore_core::moss::MossReq;
 use bytes::Bytes;
 use http::Method;
 use pyo3::exceptions::PyValueError;
@@ -20,20 +16,20 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::aio::AioClient;
+use crate::arguments::{
+    Pairs, batch_request, duration, get_options, list_options, make_call, parse, parse_bucket,
+};
 use crate::arrow::ArrowListing;
 use crate::batch::BatchStream;
-use crate::crossing::{blocking, raise, wait};
+use crate::crossing::{raise, wait};
 use crate::entries::Entries;
+use crate::quick::quick_reply;
 use crate::response::{Response, pairs};
 use crate::runtime::ForkBound;
 use crate::stream::ObjectStream;
 use crate::upload::{self, Content};
 use crate::{download, memory};
 
-/// Longest answer to a request other than GET that is read on the calling thread.
-const MAX_QUICK_REPLY_BYTES: u64 = 1 << 20;
-
-pub(crate) type Pairs = Vec<(String, String)>;
 /// Status, headers, body.
 type Whole<'py> = (u16, Vec<(String, String)>, Bound<'py, PyBytes>);
 
@@ -77,73 +73,6 @@ impl Client {
         let call = client.object_call(method.clone(), bucket, name, params, headers);
         Response::new(py, wait(py, call)?)
     }
-}
-
-/// A short answer to a request on this thread; `None` when it takes the asynchronous client.
-fn quick_reply(py: Python<'_>, client: &Inner, ask: &Ask<'_>) -> PyResult<Option<Reply>> {
-    learn_map(py, client)?;
-    let outcome = blocking(py, |tick| {
-        let Some(mut answer) = client.quick(ask, tick)? else { return Ok(None) };
-        if answer.remaining() > MAX_QUICK_REPLY_BYTES {
-            return Ok(None);
-        }
-        let mut body = vec![0; usize::try_from(answer.remaining()).unwrap_or_default()];
-        answer.read(&mut body, tick)?;
-        let (status, url) = (answer.status(), answer.url().to_owned());
-        Ok(Some(Reply { status, headers: answer.take_headers(), body: Bytes::from(body), url }))
-    })?;
-    match outcome {
-        Ok(reply) => Ok(reply),
-        // The asynchronous client asks again.
-        Err(ClientError::Truncated { .. }) => Ok(None),
-        Err(error) => Err(raise(py, &error)),
-    }
-}
-
-/// Fetches the cluster map once, so that requests find the owner on this thread.
-pub(crate) fn learn_map(py: Python<'_>, client: &Inner) -> PyResult<()> {
-    if client.has_map() { Ok(()) } else { wait(py, client.smap(false)).map(drop) }
-}
-
-pub(crate) fn bad_name(error: &NameError) -> PyErr {
-    PyValueError::new_err(error.to_string())
-}
-
-/// Parses a bucket's uname, with or without its trailing slash.
-pub(crate) fn parse_bucket(uname: &str) -> PyResult<Bucket> {
-    let (bucket, object) = Bucket::parse_uname(uname).map_err(|error| bad_name(&error))?;
-    if object.is_empty() {
-        return Ok(bucket);
-    }
-    Err(bad_name(&NameError::Uname(uname.to_owned())))
-}
-
-fn duration(what: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
-    let Some(seconds) = seconds else { return Ok(None) };
-    Duration::try_from_secs_f64(seconds)
-        .map(Some)
-        .map_err(|e| PyValueError::new_err(format!("{what} {seconds}: {e}")))
-}
-
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> PyResult<T> {
-    serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("{what}: {e}")))
-}
-
-pub(crate) fn make_call(
-    method: &str,
-    path: &str,
-    params: Pairs,
-    headers: Pairs,
-    body: Option<PyBackedBytes>,
-    base_url: Option<String>,
-    timeout: Option<f64>,
-) -> PyResult<Call> {
-    let method = method
-        .parse()
-        .map_err(|_| PyValueError::new_err(format!("invalid HTTP method \"{method}\"")))?;
-    let body = body.map(Bytes::from_owner).unwrap_or_default();
-    let timeout = duration("timeout", timeout)?;
-    Ok(Call { base: base_url, query: params, headers, body, timeout, ..Call::new(method, path) })
 }
 
 #[pymethods]
@@ -302,7 +231,7 @@ impl Client {
     ) -> PyResult<ObjectStream> {
         let bucket = parse_bucket(bucket_uname)?;
         let client = self.open_inner(py)?;
-        let options = GetOptions { query: params, headers, ..GetOptions::default() };
+        let options = get_options(params, headers);
         Ok(ObjectStream::new(wait(py, client.get(&bucket, name, options))?))
     }
 
@@ -410,14 +339,7 @@ impl Client {
     ) -> PyResult<Entries> {
         let bucket = parse_bucket(bucket_uname)?;
         let client = self.open_inner(py)?;
-        let options = ListOptions {
-            prefix: prefix.to_owned(),
-            props: props.to_owned(),
-            flags,
-            start_after: start_after.to_owned(),
-            page_size,
-            limit: 0,
-        };
+        let options = list_options(prefix, props, flags, start_after, page_size);
         Ok(Entries::new(wait(py, client.list_all(&bucket, options))?))
     }
 
@@ -433,13 +355,7 @@ impl Client {
         batch_size: usize,
     ) -> PyResult<ArrowListing> {
         let bucket = parse_bucket(bucket_uname)?;
-        let options = ListOptions {
-            prefix: prefix.to_owned(),
-            props: props.to_owned(),
-            flags,
-            start_after: start_after.to_owned(),
-            ..ListOptions::default()
-        };
+        let options = list_options(prefix, props, flags, start_after, 0);
         ArrowListing::new(self.open_inner(py)?, bucket, options, batch_size)
     }
 
@@ -449,8 +365,7 @@ impl Client {
         default_bucket_uname: Option<&str>,
         request: &str,
     ) -> PyResult<BatchStream> {
-        let bucket = default_bucket_uname.map(parse_bucket).transpose()?;
-        let request: MossReq = parse("batch request", request)?;
+        let (bucket, request) = batch_request(default_bucket_uname, request)?;
         let client = self.open_inner(py)?;
         Ok(BatchStream::new(wait(py, client.batch(request, bucket))?))
     }

@@ -7,9 +7,10 @@ use http::{HeaderMap, Method};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::client::{Pairs, learn_map};
+use crate::arguments::Pairs;
 use crate::crossing::{blocking, raise, wait};
 use crate::memory::{receive_answer, receive_download};
+use crate::quick::learn_map;
 use crate::stream::read_all;
 
 /// Tries on the calling thread: some by parts, a last one by a single request.

@@ -8,6 +8,7 @@
 )]
 
 mod aio;
+mod arguments;
 mod arrow;
 mod batch;
 mod certificate;
@@ -17,6 +18,7 @@ mod download;
 mod entries;
 mod entry_points;
 mod memory;
+mod quick;
 mod response;
 mod runtime;
 mod stream;

@@ -12,7 +12,7 @@ use futures_util::stream;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
-use crate::client::Pairs;
+use crate::arguments::Pairs;
 use crate::crossing::wait_reporting;
 use crate::response::Response;
 

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aistore_client::{Client as Inner, ClientError, GetOptions, ListOptions, ObjectStream};
-use aistore_core::moss::MossReq;
+use aistore_client::{Client as Inner, ClientError, ObjectStream};
 use bytes::Bytes;
-use http::Method;
 use pyo3::BoundObject as _;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -15,7 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::streams::{AioBatch, AioListing, AioStream};
 use super::{AioTask, start};
-use crate::client::{Pairs, make_call, parse, parse_bucket};
+use crate::arguments::{
+    Pairs, batch_request, get_options, list_options, make_call, parse_bucket, parse_method,
+};
 use crate::memory;
 use crate::response::{Response, pairs};
 use crate::runtime::ForkBound;
@@ -111,9 +111,7 @@ impl AioClient {
         body: Option<PyBackedBytes>,
     ) -> PyResult<AioTask> {
         let bucket = parse_bucket(bucket_uname)?;
-        let method: Method = method
-            .parse()
-            .map_err(|_| PyValueError::new_err(format!("invalid HTTP method \"{method}\"")))?;
+        let method = parse_method(method)?;
         let shared = self.shared()?;
         let work = async move {
             let _turn = shared.turn().await?;
@@ -140,7 +138,7 @@ impl AioClient {
     ) -> PyResult<AioTask> {
         let bucket = parse_bucket(bucket_uname)?;
         let shared = self.shared()?;
-        let options = GetOptions { query: params, headers, ..GetOptions::default() };
+        let options = get_options(params, headers);
         let work = async move {
             let _turn = shared.turn().await?;
             let stream = shared.client.get(&bucket, &name, options).await?;
@@ -163,7 +161,7 @@ impl AioClient {
     ) -> PyResult<AioTask> {
         let bucket = parse_bucket(bucket_uname)?;
         let shared = self.shared()?;
-        let options = GetOptions { query: params, headers, ..GetOptions::default() };
+        let options = get_options(params, headers);
         // The turn ends with the head of the answer: streams that are read one inside the other must
         // not wait for each other.
         let work = async move {
@@ -201,13 +199,7 @@ impl AioClient {
         start_after: &str,
     ) -> PyResult<AioListing> {
         let bucket = parse_bucket(bucket_uname)?;
-        let options = ListOptions {
-            prefix: prefix.to_owned(),
-            props: props.to_owned(),
-            flags,
-            start_after: start_after.to_owned(),
-            ..ListOptions::default()
-        };
+        let options = list_options(prefix, props, flags, start_after, 0);
         Ok(AioListing::new(self.shared()?.client.list_stream(&bucket, options)))
     }
 
@@ -217,8 +209,7 @@ impl AioClient {
         default_bucket_uname: Option<&str>,
         request: &str,
     ) -> PyResult<AioTask> {
-        let bucket = default_bucket_uname.map(parse_bucket).transpose()?;
-        let request: MossReq = parse("batch request", request)?;
+        let (bucket, request) = batch_request(default_bucket_uname, request)?;
         let shared = self.shared()?;
         let work = async move {
             let _turn = shared.turn().await?;
