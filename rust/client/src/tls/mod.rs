@@ -106,14 +106,14 @@ fn client_config(
         .map_err(failed)?
         .dangerous();
     let verifier: Arc<dyn rustls::client::danger::ServerCertVerifier> = if options.skip_verify {
-        Arc::new(verify::Anyone::new(provider()))
+        Arc::new(verify::Verifier::anyone(provider()))
     } else {
         let mut trusted = own.to_vec();
         if let Some(path) = &options.ca {
             trusted.extend(read_trusted(path)?);
         }
         let system = options.ca.is_none() || options.system_too;
-        Arc::new(verify::Trusted::new(provider(), roots(&trusted, system), trusted)?)
+        Arc::new(verify::Verifier::trusted(provider(), roots(&trusted, system), trusted)?)
     };
     let builder = builder.with_custom_certificate_verifier(verifier);
     let mut config = match &options.client_cert {

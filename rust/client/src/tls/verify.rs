@@ -12,18 +12,34 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::TlsError;
 
-/// The usual rules, and one more: a certificate that is itself listed as trusted is good for the names
-/// it holds. Self-made certificates of small clusters are their own authority; OpenSSL takes them too.
+/// Judges the certificate of a server, which must hold its key in any case.
 #[derive(Debug)]
-pub(super) struct Trusted {
-    /// `None` without a single authority: then only listed certificates are good.
-    usual: Option<Arc<WebPkiServerVerifier>>,
-    listed: Vec<CertificateDer<'static>>,
+pub(super) struct Verifier {
+    accepted: Accepted,
     provider: Arc<CryptoProvider>,
 }
 
-impl Trusted {
-    pub(super) fn new(
+#[derive(Debug)]
+enum Accepted {
+    /// Whoever answers.
+    Anyone,
+    /// The usual rules, and one more: a certificate that is itself listed as trusted is good for the names
+    /// it holds. Self-made certificates of small clusters are their own authority; OpenSSL takes them too.
+    Trusted {
+        /// `None` without a single authority: then only listed certificates are good.
+        usual: Option<Arc<WebPkiServerVerifier>>,
+        listed: Vec<CertificateDer<'static>>,
+    },
+}
+
+impl Verifier {
+    /// Accepts whoever answers.
+    pub(super) fn anyone(provider: Arc<CryptoProvider>) -> Self {
+        Self { accepted: Accepted::Anyone, provider }
+    }
+
+    /// Accepts what these authorities signed, and the certificates that are listed.
+    pub(super) fn trusted(
         provider: Arc<CryptoProvider>,
         roots: RootCertStore,
         listed: Vec<CertificateDer<'static>>,
@@ -36,11 +52,11 @@ impl Trusted {
             let built = built.build();
             Some(built.map_err(|err| TlsError(format!("cannot set up TLS: {err}")))?)
         };
-        Ok(Self { usual, listed, provider })
+        Ok(Self { accepted: Accepted::Trusted { usual, listed }, provider })
     }
 }
 
-impl ServerCertVerifier for Trusted {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -49,12 +65,15 @@ impl ServerCertVerifier for Trusted {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.listed.iter().any(|listed| listed == end_entity) {
+        let Accepted::Trusted { usual, listed } = &self.accepted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        if listed.iter().any(|listed| listed == end_entity) {
             check_time(end_entity, now)?;
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        match &self.usual {
+        match usual {
             Some(usual) => usual
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .map_err(|err| match err {
@@ -104,49 +123,4 @@ fn check_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Err
         return Err(CertificateError::Expired.into());
     }
     Ok(())
-}
-
-/// Accepts whoever answers, provided it holds the key of the certificate it shows.
-#[derive(Debug)]
-pub(super) struct Anyone(Arc<CryptoProvider>);
-
-impl Anyone {
-    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
-        Self(provider)
-    }
-}
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
