@@ -1,7 +1,9 @@
 //! `ais show cluster`: asks every node for its state; `status` turns the answers into tables.
 
+mod buckets;
 mod counters;
 mod status;
+mod summary;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -122,14 +124,8 @@ pub(crate) async fn show(
     if scope == Scope::All && out.footers {
         let config = api::ask_cluster(client, "cluster_config").await?;
         let backends = api::ask_cluster(client, "backends").await.unwrap_or(json!([]));
-        let lines = tables::summary(
-            &map,
-            &states,
-            &config,
-            &backends,
-            &client.config().endpoint,
-            out.units,
-        );
+        let lines =
+            summary::lines(&map, &states, &config, &backends, &client.config().endpoint, out.units);
         out.text("\nSummary:\n")?;
         for (key, value) in lines {
             out.text(&format!("   {:<16}{value}\n", format!("{key}:")))?;
@@ -161,7 +157,7 @@ async fn show_buckets(client: &Client, out: &mut Output) -> Result<(), Failure> 
     if out.json {
         return out.json(&bmd);
     }
-    out.table(&tables::buckets(&bmd))?;
+    out.table(&buckets::table(&bmd))?;
     if out.footers {
         let text = |key: &str| {
             let value = bmd.get(key).unwrap_or(&Value::Null);

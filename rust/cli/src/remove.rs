@@ -14,7 +14,7 @@ use crate::template::Template;
 
 /// Runs the command.
 pub(crate) async fn run(client: &Client, args: &RmoArgs, out: &mut Output) -> Result<(), Failure> {
-    let targets = match &args.prefix {
+    let targets = match &args.selected.prefix {
         Some(prefix) => {
             let bucket = only_bucket(&args.objects, "--prefix")?;
             let found = list(client, &bucket, prefix).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn run(client: &Client, args: &RmoArgs, out: &mut Output) -> Re
 
 /// The objects that the arguments name.
 fn select(args: &RmoArgs) -> Result<Vec<Target>, Failure> {
-    let names: Option<Vec<String>> = match (&args.list, &args.template) {
+    let names: Option<Vec<String>> = match (&args.selected.list, &args.selected.template) {
         (Some(list), _) => Some(split_list(list)),
         (_, Some(template)) => Some(Template::parse(template)?.names().collect()),
         _ => None,
@@ -107,7 +107,7 @@ async fn delete(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let total = targets.len();
-    let by_prefix = args.prefix.is_some();
+    let by_prefix = args.selected.prefix.is_some();
     let mut done = stream::iter(targets)
         .map(|target| async move { (client.delete(&target.bucket, &target.name).await, target) })
         .buffered(usize::from(args.num_workers));

@@ -95,12 +95,9 @@ pub(crate) struct GetArgs {
     pub(crate) yes: bool,
 }
 
-/// `ais rmo`.
+/// Several objects of a bucket, in one of three ways.
 #[derive(Debug, Args)]
-pub(crate) struct RmoArgs {
-    /// Objects, or templates such as ais://b/s-{000..999}.tar; with --list, --template or --prefix a bucket
-    #[arg(required = true, value_name = "BUCKET[/OBJECT]")]
-    pub(crate) objects: Vec<String>,
+pub(crate) struct SelectArgs {
     /// Names, comma-separated
     #[arg(long, value_name = "NAMES", conflicts_with_all = ["template", "prefix"])]
     pub(crate) list: Option<String>,
@@ -110,6 +107,17 @@ pub(crate) struct RmoArgs {
     /// All objects whose names start so
     #[arg(long, value_name = "PREFIX")]
     pub(crate) prefix: Option<String>,
+}
+
+/// `ais rmo`.
+#[derive(Debug, Args)]
+pub(crate) struct RmoArgs {
+    /// Objects, or templates such as ais://b/s-{000..999}.tar; with --list, --template or --prefix a bucket
+    #[arg(required = true, value_name = "BUCKET[/OBJECT]")]
+    pub(crate) objects: Vec<String>,
+    /// Which objects of a bucket
+    #[command(flatten)]
+    pub(crate) selected: SelectArgs,
     /// Objects removed at the same time
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) num_workers: u16,
@@ -130,15 +138,9 @@ pub(crate) struct BatchArgs {
     /// Batch request in JSON: {"in":[{"objname":..,"archpath":..}]}
     #[arg(long, short = 'f', value_name = "FILE", conflicts_with_all = ["list", "template", "prefix"])]
     pub(crate) spec: Option<PathBuf>,
-    /// Names, comma-separated
-    #[arg(long, value_name = "NAMES", conflicts_with_all = ["template", "prefix"])]
-    pub(crate) list: Option<String>,
-    /// Range template
-    #[arg(long, value_name = "TEMPLATE", conflicts_with = "prefix")]
-    pub(crate) template: Option<String>,
-    /// All objects whose names start so
-    #[arg(long, value_name = "PREFIX")]
-    pub(crate) prefix: Option<String>,
+    /// Which objects of a bucket
+    #[command(flatten)]
+    pub(crate) selected: SelectArgs,
     /// Leave the bucket out of the names in the archive
     #[arg(long)]
     pub(crate) omit_src_bck: bool,

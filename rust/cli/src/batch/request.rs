@@ -49,7 +49,7 @@ impl Batch {
                 "{flag} needs exactly one bucket, such as ais://images"
             ))),
         };
-        let names = match (&args.list, &args.template) {
+        let names = match (&args.selected.list, &args.selected.template) {
             (Some(list), _) => Some(("--list", split_list(list))),
             (_, Some(template)) => {
                 Some(("--template", Template::parse(template)?.names().collect()))
@@ -62,7 +62,7 @@ impl Batch {
         } else if let Some((flag, names)) = names {
             let entries = names.into_iter().map(|object| MossIn { object, ..MossIn::default() });
             (Some(one_bucket(flag)?), Selection::Entries(entries.collect()))
-        } else if let Some(prefix) = &args.prefix {
+        } else if let Some(prefix) = &args.selected.prefix {
             (Some(one_bucket("--prefix")?), Selection::Prefix(prefix.clone()))
         } else {
             (

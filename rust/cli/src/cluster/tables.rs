@@ -3,18 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aistore_core::list::format_time;
 use aistore_core::smap::{FLAG_NON_ELECTABLE, NodeKind, Smap, Snode};
-use serde_json::Value;
 
 use super::status::{NodeState, NodeStatus};
 use crate::sizes::Units;
 use crate::table::{Align, Table};
 
-/// How a bucket's time of creation reads, in UTC.
-const CREATED_LAYOUT: &str = "2006-01-02 15:04:05";
-
-type States = BTreeMap<String, NodeState>;
+pub(super) type States = BTreeMap<String, NodeState>;
 
 /// The tables of gateways and of targets.
 pub(super) fn nodes(map: &Smap, states: &States, verbose: bool, units: Units) -> (Table, Table) {
@@ -115,52 +110,6 @@ fn label(map: &Smap, node: &Snode, state: &NodeState) -> String {
     label
 }
 
-/// The buckets of a bucket map: `{"providers": {PROVIDER: {NAMESPACE: {NAME: PROPS}}}}`.
-pub(super) fn buckets(bmd: &Value) -> Table {
-    use Align::{Left, Right};
-    let mut table = Table::new([
-        ("PROVIDER", Left),
-        ("NAMESPACE", Left),
-        ("NAME", Left),
-        ("COPIES", Right),
-        ("EC", Left),
-        ("CREATED", Left),
-    ]);
-    let inside = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    for (provider, namespaces) in inside(bmd.get("providers").unwrap_or(&Value::Null)) {
-        for (namespace, named) in inside(&namespaces) {
-            for (name, props) in inside(&named) {
-                let at = |path: &str| props.pointer(path).cloned().unwrap_or_default();
-                let copies = if at("/mirror/enabled") == Value::Bool(true) {
-                    at("/mirror/copies").to_string()
-                } else {
-                    String::new()
-                };
-                let slices = if at("/ec/enabled") == Value::Bool(true) {
-                    format!("{}:{}", at("/ec/data_slices"), at("/ec/parity_slices"))
-                } else {
-                    String::new()
-                };
-                let created = at("/created");
-                let created = created.as_str().and_then(|text| text.parse().ok());
-                table.push([
-                    provider.clone(),
-                    namespace.clone(),
-                    name.clone(),
-                    copies,
-                    slices,
-                    created.map(|ns| format_time(CREATED_LAYOUT, ns)).unwrap_or_default(),
-                ]);
-            }
-        }
-    }
-    table.drop_when("NAMESPACE", |cell| cell.is_empty() || cell == "@#");
-    table.drop_when("COPIES", str::is_empty);
-    table.drop_when("EC", str::is_empty);
-    table.drop_when("CREATED", str::is_empty);
-    table
-}
-
 /// The cluster map.
 pub(super) fn map(map: &Smap) -> Table {
     use Align::Left;
@@ -193,112 +142,14 @@ pub(super) fn map(map: &Smap) -> Table {
     table
 }
 
-/// The lines under the tables.
-pub(super) fn summary(
-    map: &Smap,
-    states: &States,
-    config: &Value,
-    backends: &Value,
-    endpoint: &str,
-    units: Units,
-) -> Vec<(&'static str, String)> {
-    let known: Vec<&NodeStatus> = states.values().filter_map(NodeState::known).collect();
-    let of = |field: fn(&NodeStatus) -> &str| {
-        let values: BTreeSet<&str> =
-            known.iter().map(|s| field(s)).filter(|v| !v.is_empty()).collect();
-        values.into_iter().collect::<Vec<_>>().join(", ")
-    };
-    let electable = map.pmap.values().filter(|n| n.flags & FLAG_NON_ELECTABLE == 0).count();
-    let mut lines = vec![
-        ("Primary", format!("{} ({})", map.proxy_si.display(), map.proxy_si.url())),
-        ("Proxies", format!("{} ({electable} electable)", map.pmap.len())),
-        ("Targets", targets_line(map, &known)),
-        ("Capacity", capacity_line(&known, units)),
-        (
-            "Cluster Map",
-            format!(
-                "version {}, UUID {}, primary {}, created {}",
-                map.version, map.uuid, map.proxy_si.daemon_id, map.creation_time
-            ),
-        ),
-        ("Backend", backend_line(backends)),
-        ("Deployment", of(|status| &status.deployment)),
-        ("Status", status_line(states)),
-        ("Rebalance", enabled(config.pointer("/rebalance/enabled"))),
-        (
-            "Authentication",
-            enabled(
-                config.pointer("/auth/client_auth_required").or(config.pointer("/auth/enabled")),
-            ),
-        ),
-        ("Version", of(|status| &status.ais_version)),
-        ("Build", of(|status| &status.build_time)),
-    ];
-    if map.proxy_si.url() != endpoint {
-        lines.insert(0, ("CLI Endpoint", endpoint.to_owned()));
-    }
-    lines.retain(|(_, value)| !value.is_empty());
-    lines
-}
-
-fn targets_line(map: &Smap, known: &[&NodeStatus]) -> String {
-    let paths = |s: &&NodeStatus| {
-        s.capacity.as_ref().and_then(|c| c.mountpaths.as_ref()).map_or(0, BTreeMap::len)
-    };
-    let total: usize = known.iter().map(paths).sum();
-    format!("{} ({total} mountpaths)", map.tmap.len())
-}
-
-/// Sums file systems, each once: mountpaths and targets may share one.
-fn capacity_line(known: &[&NodeStatus], units: Units) -> String {
-    let mut file_systems = BTreeMap::new();
-    for (at, status) in known.iter().enumerate() {
-        let paths = status.capacity.as_ref().and_then(|capacity| capacity.mountpaths.as_ref());
-        for (path, mountpath) in paths.into_iter().flatten() {
-            let id = &mountpath.fs.id;
-            let key = if id.is_empty() { format!("{at} {path}") } else { id.clone() };
-            file_systems.insert(key, (mountpath.used, mountpath.avail));
-        }
-    }
-    if file_systems.is_empty() {
-        return String::new();
-    }
-    let used = file_systems.values().fold(0_u64, |sum, (used, _)| sum.saturating_add(*used));
-    let avail = file_systems.values().fold(0_u64, |sum, (_, avail)| sum.saturating_add(*avail));
-    let percent = u128::from(used) * 100 / (u128::from(used) + u128::from(avail)).max(1);
-    format!("used {} ({percent}%), available {}", units.size(used), units.size(avail))
-}
-
-fn status_line(states: &States) -> String {
-    let offline = states.values().filter(|state| state.status() != "online").count();
-    let online = states.len() - offline;
-    if offline == 0 {
-        format!("{online} online")
-    } else {
-        format!("{online} online, {offline} not")
-    }
-}
-
-fn backend_line(backends: &Value) -> String {
-    let names: Vec<_> =
-        backends.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-fn enabled(value: Option<&Value>) -> String {
-    value
-        .and_then(Value::as_bool)
-        .map_or(String::new(), |on| if on { "enabled" } else { "disabled" }.to_owned())
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
     use aistore_core::smap::NetInfo;
 
-    fn cluster() -> (Smap, States) {
+    pub(in crate::cluster) fn cluster() -> (Smap, States) {
         let gateway = Snode::new("pgateway1", NodeKind::Gateway, NetInfo::http("127.0.0.1", 8080));
         let (one, two) = (Snode::for_test("ttarget01"), Snode::for_test("ttarget02"));
         let map = Smap {
@@ -353,22 +204,6 @@ mod tests {
         let text = targets.render(true);
         assert!(text.contains("t[ttarget02][x]") && text.contains("offline"), "{text}");
         assert!(text.contains("STATUS") && text.contains("LOAD AVERAGE"), "{text}");
-        assert_eq!(status_line(&states), "2 online, 1 not");
-    }
-
-    #[test]
-    fn shared_file_systems_count_once() {
-        let (map, states) = cluster();
-        let config = json!({"rebalance": {"enabled": true}, "auth": {"enabled": false}});
-        let lines = summary(&map, &states, &config, &json!([]), "http://other:1", Units::Iec);
-        let line = |key| lines.iter().find(|(k, _)| *k == key).map(|(_, v)| v.as_str());
-        assert_eq!(line("Capacity"), Some("used 1.00KiB (25%), available 3.00KiB"));
-        assert_eq!(line("CLI Endpoint"), Some("http://other:1"));
-        assert_eq!(
-            (line("Rebalance"), line("Authentication")),
-            (Some("enabled"), Some("disabled"))
-        );
-        assert_eq!(line("Targets"), Some("2 (4 mountpaths)"));
     }
 
     #[test]
