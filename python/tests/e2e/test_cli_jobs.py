@@ -124,6 +124,8 @@ def test_mountpaths_and_disks(ais: Ais, cluster: aistore.LocalCluster) -> None:
     ais("storage", "mountpath", "disable", f"t[{target}]={path}", "--no-resilver")
     assert b"disabled" in ais("storage", "mountpath", "show", target).stdout
     ais("storage", "mountpath", "enable", f"{target}={path}")
+    assert b"checked" in ais("storage", "mountpath", "fshc", f"{target}={path}").stdout
+    assert b"rescanned" in ais("storage", "mountpath", "rescan-disks", f"{target}={path}").stdout
     assert b"TARGET=PATH" in ais("storage", "mountpath", "attach", path, code=1).stderr
     assert ais("storage", "mountpath", "attach", f"{target}=/no/such/place", code=1).stderr
     assert ais("show", "storage", "disk").stdout.startswith(b"TARGET")

@@ -109,6 +109,11 @@ pub(crate) enum MountpathCommand {
     Enable(MountpathArgs),
     /// Move everything off, but remember the directory
     Disable(MountpathArgs),
+    /// Bring objects to where they belong
+    #[command(alias = "rescan")]
+    RescanDisks(MountpathArgs),
+    /// Try the directory out; the target disables it if it fails
+    Fshc(MountpathArgs),
 }
 
 /// A mountpath of a target.
@@ -120,7 +125,7 @@ pub(crate) struct MountpathArgs {
     /// Label of the disk (attach)
     #[arg(long, value_name = "LABEL")]
     pub(crate) label: Option<String>,
-    /// Do not move objects (detach, disable)
+    /// Do not move objects (detach, disable, rescan-disks)
     #[arg(long)]
     pub(crate) no_resilver: bool,
 }

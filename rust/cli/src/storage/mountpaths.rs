@@ -1,5 +1,7 @@
 //! `ais storage mountpath`: which directories targets keep their data in, and changes of that.
 
+use std::collections::BTreeMap;
+
 use aistore_client::Client;
 use http::Method;
 use serde_json::{Value, json};
@@ -35,6 +37,12 @@ pub(crate) async fn run(
         MountpathCommand::Disable(args) => {
             change(client, args, Method::POST, "disable-mp", "disabled", out).await
         }
+        MountpathCommand::RescanDisks(args) => {
+            change(client, args, Method::POST, "rescan-mp", "rescanned", out).await
+        }
+        MountpathCommand::Fshc(args) => {
+            change(client, args, Method::POST, "fshc-mp", "is being checked", out).await
+        }
     }
 }
 
@@ -48,17 +56,34 @@ pub(crate) async fn show(
     if out.json {
         return out.json(&json!(answers));
     }
-    let mut table =
-        Table::new([("TARGET", Align::Left), ("MOUNTPATH", Align::Left), ("STATE", Align::Left)]);
-    for (target, answer) in &answers {
+    let capacities = ask_targets(client, args, "node_stats").await?;
+    out.table(&table(&answers, &capacities))
+}
+
+/// The mountpaths in the answers of the targets; what they are called is among their capacities.
+fn table(answers: &BTreeMap<String, Value>, capacities: &BTreeMap<String, Value>) -> Table {
+    let columns = ["TARGET", "MOUNTPATH", "LABEL", "STATE"];
+    let mut table = Table::new(columns.map(|column| (column, Align::Left)));
+    for (target, answer) in answers {
+        let known = capacities.get(target).and_then(|stats| stats.pointer("/capacity/mountpaths"));
+        let label = |path: &str| {
+            let label = known.and_then(|known| known.get(path)?.get("mountpath_label")?.as_str());
+            label.unwrap_or_default().to_owned()
+        };
         for (key, state) in STATES {
             let paths = answer.get(key).and_then(Value::as_array);
             for path in paths.into_iter().flatten().filter_map(Value::as_str) {
-                table.push([format!("t[{target}]"), path.to_owned(), state.to_owned()]);
+                table.push([
+                    format!("t[{target}]"),
+                    path.to_owned(),
+                    label(path),
+                    state.to_owned(),
+                ]);
             }
         }
     }
-    out.table(&table)
+    table.drop_when("LABEL", str::is_empty);
+    table
 }
 
 async fn change(
@@ -73,8 +98,8 @@ async fn change(
     if args.label.is_some() && action != "attach-mp" {
         return Err(Failure::usage("--label goes with attach"));
     }
-    if args.no_resilver && !matches!(action, "detach-mp" | "disable-mp") {
-        return Err(Failure::usage("--no-resilver goes with detach and disable"));
+    if args.no_resilver && !matches!(action, "detach-mp" | "disable-mp" | "rescan-mp") {
+        return Err(Failure::usage("--no-resilver goes with detach, disable and rescan-disks"));
     }
     let map = client.smap(true).await?;
     let mut changed = Vec::new();
@@ -107,6 +132,20 @@ fn split(text: &str) -> Result<(&str, &str), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_stand_beside_their_mountpaths() {
+        let answers =
+            [("t1".to_owned(), json!({"available": ["/a", "/b"], "disabled": ["/c"]}))].into();
+        let stats = json!({"capacity": {"mountpaths": {
+            "/a": {"mountpath_label": ""}, "/b": {"mountpath_label": "nvme"}}}});
+        let text = table(&answers, &[("t1".to_owned(), stats)].into()).render(false);
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["t[t1]", "/b", "nvme", "available"], "{text}");
+        assert_eq!(lines[2], ["t[t1]", "/c", "disabled"], "{text}");
+        assert!(!table(&answers, &BTreeMap::new()).render(false).contains("LABEL"));
+    }
 
     #[test]
     fn mountpaths_name_their_target() {
