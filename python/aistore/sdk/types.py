@@ -99,6 +99,11 @@ class Snode(BaseModel):
     flags: int = 0
     id_digest: int = 0
 
+    def __repr__(self) -> str:
+        leaving = ", leaving" if self.in_maint_or_decomm() else ""
+        url = self.public_net.direct_url
+        return f"Snode({self.daemon_type} {self.daemon_id!r} at {url!r}{leaving})"
+
     def in_maint_or_decomm(self) -> bool:
         """Whether the node is about to leave and takes no data."""
         return self.flags & _MAINTENANCE_OR_DECOMMISSION != 0
@@ -113,6 +118,10 @@ class Smap(BaseModel):
     version: int = 0
     uuid: str = ""
     creation_time: str = ""
+
+    def __repr__(self) -> str:
+        nodes = [*self.pmap.values(), *self.tmap.values()]
+        return f"Smap(uuid={self.uuid!r}, version={self.version}, nodes={nodes})"
 
     def get_target_for_object(self, uname: str) -> Snode:
         """The target that owns an object.

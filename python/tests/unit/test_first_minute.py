@@ -10,6 +10,7 @@ import pytest
 from aistore import Client
 from aistore._progress import progress
 from aistore.sdk.obj.object_attributes import ObjectAttributes
+from aistore.sdk.types import NetInfo, Smap, Snode
 
 
 class Terminal(io.StringIO):
@@ -56,6 +57,18 @@ def test_attributes_are_readable() -> None:
     text = repr(ObjectAttributes(headers))
     assert text == "ObjectAttributes(size=2.0 KiB, checksum=xxhash2:ab, custom={'k': 'v'})"
     assert repr(ObjectAttributes({})) == "ObjectAttributes(size=0 B)"
+
+
+def test_maps_are_readable() -> None:
+    node = Snode(
+        daemon_id="t1", daemon_type="target", public_net=NetInfo(direct_url="http://h:1"), flags=4
+    )
+    gateway = Snode(daemon_id="p1", daemon_type="proxy")
+    smap = Smap(tmap={"t1": node}, pmap={"p1": gateway}, proxy_si=gateway, version=3, uuid="u")
+    assert repr(smap) == (
+        "Smap(uuid='u', version=3, nodes=[Snode(proxy 'p1' at ''),"
+        " Snode(target 't1' at 'http://h:1', leaving)])"
+    )
 
 
 @pytest.mark.parametrize(("switch", "drawn"), [(None, True), ("0", False), ("off", False)])
