@@ -254,39 +254,45 @@ impl Mountpath {
 /// Opens the index; when it had to be rebuilt, also returns the greatest blob id found.
 fn open_index(files: &Files, cache_bytes: u64) -> Result<(Index, Option<BlobId>), StoreError> {
     let (path, marker) = (files.path("index"), files.path(REBUILD_MARKER));
+    let asked = marker.exists();
     let existed = path.exists();
-    let reason = if marker.exists() {
-        "a rebuild was asked for".to_owned()
+    let mut empty = None;
+    if asked {
+        set_aside(files, &path, "a rebuild was asked for")?;
     } else {
         match Index::open(&path, cache_bytes) {
             Ok(index) if index.is_complete()? => return Ok((index, None)),
-            Ok(_) => "it is missing or unfinished".to_owned(),
-            Err(OpenFailure::Damaged(reason)) => reason,
+            Ok(index) if !existed => empty = Some(index),
+            // Nobody ever used it, so there is nothing in it to look at.
+            Ok(index) => {
+                drop(index);
+                tracing::warn!(path = %path.display(), "the index is unfinished and built anew");
+                fs::remove_dir_all(&path)
+                    .map_err(|source| StoreError::io(&path, "remove", source))?;
+            }
+            Err(OpenFailure::Damaged(reason)) => set_aside(files, &path, &reason)?,
             Err(OpenFailure::Failed(error)) => return Err(error),
         }
-    };
-    if existed {
-        tracing::warn!(path = %path.display(), reason, "the index is set aside and rebuilt from the blobs");
     }
-    set_aside(files, &path)?;
-    let index = match Index::open(&path, cache_bytes) {
+    let index = match empty.map_or_else(|| Index::open(&path, cache_bytes), Ok) {
         Ok(index) => index,
         Err(OpenFailure::Damaged(reason)) => return Err(StoreError::Index { path, reason }),
         Err(OpenFailure::Failed(error)) => return Err(error),
     };
     let greatest = rebuild::rebuild(files, &index)?;
     index.mark_complete()?;
-    if marker.exists() {
+    if asked {
         fs::remove_file(&marker).map_err(|source| StoreError::io(&marker, "remove", source))?;
     }
     Ok((index, Some(greatest)))
 }
 
 /// Moves a damaged index away, in place of the one set aside before it.
-fn set_aside(files: &Files, path: &Path) -> Result<(), StoreError> {
+fn set_aside(files: &Files, path: &Path, reason: &str) -> Result<(), StoreError> {
     if !path.exists() {
         return Ok(());
     }
+    tracing::warn!(path = %path.display(), reason, "the index is set aside and rebuilt from the blobs");
     let aside: PathBuf = files.path("index.damaged");
     let remove = if aside.is_dir() { fs::remove_dir_all(&aside) } else { Ok(()) };
     remove.map_err(|source| StoreError::io(&aside, "remove", source))?;

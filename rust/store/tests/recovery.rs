@@ -123,6 +123,23 @@ fn a_lost_or_damaged_index_is_rebuilt() {
 }
 
 #[test]
+fn a_fresh_mountpath_sets_no_index_aside() {
+    let fixture = Fixture::new(2);
+    for _ in 0..2 {
+        let store = fixture.open();
+        put(&store, "o", b"o").unwrap();
+        assert_eq!(get(&store, "o").unwrap(), b"o");
+    }
+    // Nor does one whose first start was cut short.
+    let cut = Fixture::new(1);
+    std::fs::create_dir_all(cut.paths[0].join("ais/index")).unwrap();
+    drop(cut.open());
+    for path in fixture.paths.iter().chain(&cut.paths) {
+        assert!(path.join("ais/index").exists() && !path.join("ais/index.damaged").exists());
+    }
+}
+
+#[test]
 fn a_rebuild_asked_for_takes_place() {
     let fixture = Fixture::new(1);
     let store = fixture.open();
