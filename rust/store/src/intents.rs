@@ -12,9 +12,10 @@ use crate::codec::{self, Input, RESERVED_BID, put_bytes, put_varint};
 use crate::error::StoreError;
 use crate::index::Change;
 use crate::list::successor;
-use crate::meta::{BlobId, MAX_PARTS};
+use crate::meta::{BlobId, MAX_PARTS, Place, Role};
 use crate::mountpath::{Mountpath, SharedMountpath};
 use crate::set::MountpathSet;
+use crate::survey::Survey;
 
 const PREFIX: &str = "intent/";
 const VERSION: u8 = 1;
@@ -105,7 +106,7 @@ pub(crate) fn roll_forward(set: &MountpathSet) -> Result<(), StoreError> {
             let mut waiting = Vec::new();
             for (digest, key, action) in steps {
                 match set.by_digest(digest) {
-                    Some(at) => apply(at, key, action)?,
+                    Some(at) => apply(set, at, key, action)?,
                     None => waiting.push((digest, key, action)),
                 }
             }
@@ -145,16 +146,24 @@ pub(crate) fn vacate(set: &MountpathSet) -> Result<(), StoreError> {
 }
 
 /// Applies a step unless something newer took its place, or it was applied already.
-fn apply(mountpath: &Mountpath, key: Vec<u8>, action: Action) -> Result<(), StoreError> {
+fn apply(
+    set: &MountpathSet,
+    mountpath: &Mountpath,
+    key: Vec<u8>,
+    action: Action,
+) -> Result<(), StoreError> {
     let known = mountpath.index.get(&key)?;
     let known = known.and_then(|value| codec::decode_place(&value)).map(|(blob, _)| blob);
     match action {
         Action::Set(value) => {
-            let Some((blob, _)) = codec::decode_place(&value) else {
+            let Some((role, meta)) = codec::decode_entry(&value) else {
                 return Err(mountpath.damaged_entry());
             };
-            // The blob is gone when the object was deleted before the mountpath came back.
-            if known.is_none_or(|known| known < blob) && mountpath.files.has_blob(blob)? {
+            let place = Place { mountpath: mountpath.digest, blob: meta.blob };
+            if known.is_none_or(|known| known < meta.blob)
+                && mountpath.files.has_blob(meta.blob)?
+                && is_current(set, &key, role, place)?
+            {
                 mountpath.commit(Change::Set { key, value })?;
             }
         }
@@ -164,6 +173,23 @@ fn apply(mountpath: &Mountpath, key: Vec<u8>, action: Action) -> Result<(), Stor
         Action::Remove(_) | Action::Write(_) => {}
     }
     Ok(())
+}
+
+/// Whether an entry still belongs to the object: a mountpath may come back long after the intent was
+/// recorded, when the object has been deleted or changed.
+pub(crate) fn is_current(
+    set: &MountpathSet,
+    key: &[u8],
+    role: Role,
+    place: Place,
+) -> Result<bool, StoreError> {
+    let survey = Survey::of(set, key, false)?;
+    let object = survey.main(false);
+    Ok(match role {
+        // The commit that decided has set the object, which names its copies.
+        Role::Copy { .. } => object.is_some_and(|object| object.meta.copies.contains(&place)),
+        _ => object.is_none_or(|object| object.meta.blob < place.blob),
+    })
 }
 
 fn encode<'s>(steps: impl Iterator<Item = (u64, &'s [u8], &'s Action)>) -> Vec<u8> {
