@@ -11,6 +11,7 @@
 mod busy;
 mod files;
 mod flush;
+mod intent;
 mod marks;
 mod vacate;
 
@@ -31,7 +32,7 @@ pub(crate) use busy::Appends;
 use busy::Busy;
 use files::{OpenSession, conflict, find, path_of};
 pub(crate) use files::{bids, remove_where};
-pub(crate) use flush::roll_forward;
+pub(crate) use intent::{parts_of_entry, roll_forward};
 use marks::Mark;
 pub(crate) use vacate::{any_on, vacate};
 

@@ -154,9 +154,15 @@ impl Shared {
         wanted.blob = home.next_id(above.max(old.1.blob))?;
         self.keep(&wanted.parts);
         let main = Place { mountpath: home.digest, blob: wanted.blob };
-        let copies = redescribe_copies(known, &wanted, main, (bid, &key, name))?;
-        wanted.copies = copies.places;
-        publish_manifest(&home, Role::Object, bid, name, &wanted)?;
+        let mut copies = Copies::default();
+        let published = redescribe_copies(known, &wanted, main, (bid, &key, name), &mut copies);
+        wanted.copies.clone_from(&copies.places);
+        let published =
+            published.and_then(|()| publish_manifest(&home, Role::Object, bid, name, &wanted));
+        if let Err(error) = published {
+            copies.abandon();
+            return Err(error);
+        }
 
         let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&wanted))];
         steps.extend(copies.steps);
@@ -166,7 +172,9 @@ impl Shared {
             let survey = self.survey_for(&key, overwritten.map(|(_, meta)| meta))?;
             supersede(&key, overwritten, survey.as_ref(), &mut steps, &mut superseded);
         }
-        intents::commit(steps)?;
+        // After an error it is known at the next start only what the indexes hold.
+        intents::commit(steps)
+            .inspect_err(|_| self.set().members().iter().for_each(|one| one.leave_unswept()))?;
 
         let mut kept: HashSet<Place> = wanted.copies.iter().copied().collect();
         kept.insert(main);
@@ -220,8 +228,8 @@ fn redescribe_copies(
     wanted: &ObjectMeta,
     main: Place,
     (bid, key, name): (u64, &[u8], &str),
-) -> Result<Copies, StoreError> {
-    let mut copies = Copies::default();
+    copies: &mut Copies,
+) -> Result<(), StoreError> {
     for (mountpath, meta) in known {
         if mountpath.digest == main.mountpath {
             // The main description takes its place there.
@@ -234,7 +242,7 @@ fn redescribe_copies(
         copies.steps.push(Step::set(&mountpath, key.to_vec(), codec::encode_entry(role, &anew)));
         copies.places.push(Place { mountpath: mountpath.digest, blob });
     }
-    Ok(copies)
+    Ok(())
 }
 
 /// Adds where else the same bytes lie.
@@ -254,6 +262,15 @@ fn add_places(parts: &mut [Part], others: &[Part]) {
 struct Copies {
     places: Vec<Place>,
     steps: Vec<Step>,
+}
+
+impl Copies {
+    /// Removes what no entry names.
+    fn abandon(&self) {
+        for (step, place) in self.steps.iter().zip(&self.places) {
+            step.mountpath.discard(place.blob);
+        }
+    }
 }
 
 /// The blobs with the payload of a version, as parts. The checksum of a lone part is left out: it is the

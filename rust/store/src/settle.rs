@@ -287,9 +287,7 @@ struct Work {
 
 impl Work {
     fn abandon(&self) {
-        for (mountpath, blob) in &self.fresh {
-            mountpath.discard(*blob);
-        }
+        abandon(&self.fresh);
     }
 
     /// Makes the new state the current one; `false` when the object is no longer what was copied.
@@ -312,18 +310,20 @@ impl Work {
         let newest = survey.0.iter().map(|found| found.meta.blob).max().unwrap_or_default();
         let fresh = self.fresh;
         shared.keep(&self.parts);
-        let done = write_entries(self.seats, self.parts, object, survey, main, newest);
-        let meta = match done {
-            Ok(meta) => meta,
+        let written = match publish_seats(self.seats, self.parts, object, main, newest) {
+            Ok(written) => written,
             Err(error) => {
-                // Whether the main entry was written is not known: the blobs may be in use. The next
-                // start sweeps those that are not.
-                for (mountpath, _) in &fresh {
-                    mountpath.leave_unswept();
-                }
+                abandon(&fresh);
                 return Err(error);
             }
         };
+        if let Err(error) = write_entries(&key, &written, survey) {
+            // Whether the entries were written is not known: the blobs may be in use. The next start
+            // sweeps those that are not.
+            set.members().iter().for_each(|mountpath| mountpath.leave_unswept());
+            return Err(error);
+        }
+        let Some(meta) = written.into_iter().next().map(|one| one.meta) else { return Ok(true) };
         let own = set.own(object.uname).digest;
         let own = Place { mountpath: own, blob: meta.blob };
         remove_superseded(shared, &key, survey, own, &meta)?;
@@ -331,16 +331,21 @@ impl Work {
     }
 }
 
-/// Writes blobs and entries: copies first, the object last. Returns the object's new metadata.
-fn write_entries(
+/// An entry whose blob is there.
+struct Written {
+    mountpath: SharedMountpath,
+    role: Role,
+    meta: ObjectMeta,
+}
+
+/// Gives all blobs their final names, or none. The object comes first, then its copies.
+fn publish_seats(
     seats: Vec<(Seat, Option<BlobWriter>)>,
     parts: Vec<Part>,
     object: Named<'_>,
-    survey: &Survey,
     main: &Found,
     newest: BlobId,
-) -> Result<ObjectMeta, StoreError> {
-    let key = codec::key(object.bid, object.name);
+) -> Result<Vec<Written>, StoreError> {
     let mut ready = Vec::with_capacity(seats.len());
     for (seat, writer) in seats {
         let blob = match seat.blob {
@@ -353,30 +358,47 @@ fn write_entries(
         .iter()
         .map(|(mountpath, blob, _)| Place { mountpath: mountpath.digest, blob: *blob })
         .collect();
-    let Some((own, copies)) = places.split_first() else { return Ok(main.meta.clone()) };
+    let Some((own, copies)) = places.split_first() else { return Ok(Vec::new()) };
     let meta = ObjectMeta { blob: own.blob, copies: copies.to_vec(), parts, ..main.meta.clone() };
-    let mut ready: Vec<_> = ready.into_iter().enumerate().collect();
-    ready.reverse();
-    for (rank, (mountpath, blob, writer)) in ready {
-        let (role, entry) = if rank == 0 {
+    let (mut written, mut new): (Vec<Written>, Vec<(SharedMountpath, BlobId)>) = Default::default();
+    for (rank, (mountpath, blob, writer)) in ready.into_iter().enumerate() {
+        let (role, meta) = if rank == 0 {
             (Role::Object, meta.clone())
         } else {
             let entry = ObjectMeta { blob, copies: Vec::new(), ..meta.clone() };
             (Role::Copy { main: *own }, entry)
         };
         if let Some(mut writer) = writer {
-            let trailer = trailer::encode(role, object.bid, object.name, &entry);
-            writer.publish(&trailer, blob)?;
+            let trailer = trailer::encode(role, object.bid, object.name, &meta);
+            writer.publish(&trailer, blob).inspect_err(|_| abandon(&new))?;
+            new.push((Arc::clone(&mountpath), blob));
         }
-        let known = survey.0.iter().any(|found| {
-            found.mountpath.digest == mountpath.digest && found.role == role && found.meta == entry
+        written.push(Written { mountpath, role, meta });
+    }
+    Ok(written)
+}
+
+/// Commits the entries that are not there yet: copies first, the object last.
+fn write_entries(key: &[u8], written: &[Written], before: &Survey) -> Result<(), StoreError> {
+    for one in written.iter().rev() {
+        let known = before.0.iter().any(|found| {
+            Arc::ptr_eq(&found.mountpath, &one.mountpath)
+                && found.role == one.role
+                && found.meta == one.meta
         });
         if !known {
-            let value = codec::encode_entry(role, &entry);
-            mountpath.commit(Change::Set { key: key.clone(), value })?;
+            let value = codec::encode_entry(one.role, &one.meta);
+            one.mountpath.commit(Change::Set { key: key.to_vec(), value })?;
         }
     }
-    Ok(meta)
+    Ok(())
+}
+
+/// Removes blobs that no entry names.
+fn abandon(blobs: &[(SharedMountpath, BlobId)]) {
+    for (mountpath, blob) in blobs {
+        mountpath.discard(*blob);
+    }
 }
 
 /// Takes away entries and blobs that the new state does not name.

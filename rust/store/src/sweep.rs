@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::appends;
 use crate::codec::{self, RESERVED_BID, V2};
 use crate::error::StoreError;
 use crate::files::{parse_blob_name, read_dir};
@@ -187,7 +188,9 @@ fn collect(
         let (key, value) = entry?;
         let Some((bid, name)) = codec::split_key(&key) else { continue };
         let parts = if bid == RESERVED_BID {
-            uploads::parts_of_entry(name, &value).ok_or_else(|| from.damaged_entry())?
+            appends::parts_of_entry(name, &value)
+                .or_else(|| uploads::parts_of_entry(name, &value))
+                .ok_or_else(|| from.damaged_entry())?
         } else {
             if own {
                 let place = codec::decode_place(&value).ok_or_else(|| from.damaged_entry())?;

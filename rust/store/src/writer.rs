@@ -47,6 +47,9 @@ pub struct ObjectWriter {
     size: u64,
 }
 
+/// Values of index entries to be, each with its mountpath.
+type Entries = Vec<(SharedMountpath, Vec<u8>)>;
+
 /// The part being written.
 struct Cut {
     /// Payload bytes at which it is full.
@@ -230,33 +233,48 @@ impl ObjectWriter {
         };
         let before = store.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
         store.keep(&meta.parts);
-        let meta = self.publish_copies(&key, meta)?;
-        self.blob
-            .publish(&trailer::encode(Role::Object, self.bid, &self.name, &meta), meta.blob)?;
+        let (meta, copies) = self.publish_all(meta)?;
         // From here on the parts may belong to the object: dropping the writer must not remove them.
         self.parts.clear();
+        let entries = copies
+            .into_iter()
+            .map(|(mountpath, value)| mountpath.commit(Change::Set { key: key.clone(), value }));
+        let committed = entries.collect::<Result<Vec<()>, _>>();
+        if let Err(error) = committed {
+            // What the index holds is known at the next start only, which sweeps what is not in use.
+            let homes = self.copies.iter().map(BlobWriter::mountpath).chain(&self.homes);
+            homes.chain([&self.home]).for_each(|home| home.leave_unswept());
+            return Err(error);
+        }
         store.replace(&self.home, &key, &meta, old, before.as_ref())?;
         Ok(meta)
     }
 
-    /// Makes the copies known. They count once the object names them.
-    fn publish_copies(
-        &mut self,
-        key: &[u8],
-        mut meta: ObjectMeta,
-    ) -> Result<ObjectMeta, StoreError> {
+    /// Gives all blobs their final names, or none: the object's and those of its copies, whose entries are
+    /// returned. Nothing is known to any index before.
+    fn publish_all(&mut self, mut meta: ObjectMeta) -> Result<(ObjectMeta, Entries), StoreError> {
         let main = Place { mountpath: self.home.digest, blob: meta.blob };
-        for copy in &mut self.copies {
-            let mountpath = Arc::clone(copy.mountpath());
-            let blob = mountpath.next_id(meta.blob)?;
-            let entry = ObjectMeta { blob, copies: Vec::new(), ..meta.clone() };
-            let role = Role::Copy { main };
-            copy.publish(&trailer::encode(role, self.bid, &self.name, &entry), blob)?;
-            let value = codec::encode_entry(role, &entry);
-            mountpath.commit(Change::Set { key: key.to_vec(), value })?;
-            meta.copies.push(Place { mountpath: mountpath.digest, blob });
+        let role = Role::Copy { main };
+        let mut entries = Vec::with_capacity(self.copies.len());
+        let mut published = || -> Result<(), StoreError> {
+            for copy in &mut self.copies {
+                let mountpath = Arc::clone(copy.mountpath());
+                let blob = mountpath.next_id(meta.blob)?;
+                let entry = ObjectMeta { blob, copies: Vec::new(), ..meta.clone() };
+                copy.publish(&trailer::encode(role, self.bid, &self.name, &entry), blob)?;
+                meta.copies.push(Place { mountpath: mountpath.digest, blob });
+                entries.push((mountpath, codec::encode_entry(role, &entry)));
+            }
+            let trailer = trailer::encode(Role::Object, self.bid, &self.name, &meta);
+            self.blob.publish(&trailer, meta.blob)
+        };
+        if let Err(error) = published() {
+            for ((mountpath, _), place) in entries.iter().zip(&meta.copies) {
+                mountpath.discard(place.blob);
+            }
+            return Err(error);
         }
-        Ok(meta)
+        Ok((meta, entries))
     }
 
     /// Enters the store with what was written on the mountpath where the object belongs now, which may

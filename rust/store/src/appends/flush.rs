@@ -1,39 +1,26 @@
 //! Turning a session into the object.
 
-use std::fs::{self, File};
-use std::ops::Bound;
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
 
-use super::files::{self, find, name_of, path_of_name};
+use super::files::{self, find, name_of};
+use super::intent::{self, Intent};
 use super::{AppendState, COPY_BYTES, marks};
-use crate::codec::{self, Input, RESERVED_BID, put_bytes};
+use crate::codec;
 use crate::config::PutOptions;
 use crate::error::StoreError;
-use crate::index::Change;
 use crate::intents::{self, Step};
-use crate::list::successor;
 use crate::meta::{BlobId, ObjectMeta, Part, Place, Role};
-use crate::mountpath::{Mountpath, SharedMountpath};
-use crate::set::MountpathSet;
+use crate::mountpath::SharedMountpath;
 use crate::shared::removals;
 use crate::store::Store;
 use crate::trailer;
 use crate::writer::publish_manifest;
-
-const PREFIX: &str = "append/";
-const VERSION: u8 = 1;
-
-/// What must be done for a session to be the object: recorded before, rolled forward after a crash.
-struct Intent {
-    file: String,
-    blob: BlobId,
-    key: Vec<u8>,
-    value: Vec<u8>,
-}
 
 impl Store {
     /// Ends a session: what was appended becomes the object, in place of what it was.
@@ -90,33 +77,25 @@ impl Store {
             ..ObjectMeta::default()
         };
         let before = shared.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
-        if Arc::ptr_eq(&home, &mountpath) {
-            append_trailer(
-                &file,
-                &path,
-                &trailer::encode(Role::Object, bid, name, &meta),
-                state.size,
-            )?;
-            let value = codec::encode_value(&meta);
-            let file = name_of(bid, uname, state.id.0);
-            let intent = Intent { file, blob: meta.blob, key: key.clone(), value };
-            let intent_key = codec::key(RESERVED_BID, &format!("{PREFIX}{}", state.id));
-            home.commit(Change::Set { key: intent_key.clone(), value: intent.encode() })?;
-            publish(&home, &path, meta.blob)?;
-            let mut steps = vec![Step::set(&home, key.clone(), intent.value)];
-            steps.push(Step::forget(&home, intent_key));
-            steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
-            intents::commit(steps)?;
-        } else {
-            // The object's mountpath is another one by now: the bytes stay where they are.
-            let part = publish_elsewhere(&mountpath, &file, &path, (bid, name), &meta)?;
-            meta.parts = vec![part];
+        let session = Session { mountpath: &mountpath, file: &file, path: &path };
+        let blob = session.describe(&home, (bid, name), &mut meta)?;
+        if !Arc::ptr_eq(&home, &mountpath) {
             shared.keep(&meta.parts);
             publish_manifest(&home, Role::Object, bid, name, &meta)?;
-            let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&meta))];
-            steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
-            intents::commit(steps)?;
         }
+        let intent = Intent {
+            file: name_of(bid, uname, state.id.0),
+            blob,
+            home: Some(home.digest),
+            key: key.clone(),
+            value: codec::encode_value(&meta),
+        };
+        let intent_key = intent::key(state.id);
+        intent.begin(&intent_key, (&mountpath, &path), (&home, meta.blob))?;
+        let mut steps = vec![Step::set(&home, key.clone(), intent.value)];
+        steps.push(Step::forget(&mountpath, intent_key));
+        steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
+        intents::commit(steps)?;
         marks::remove(&path);
         shared.clear(&key, &home, &meta, old, before.as_ref())?;
         drop(busy);
@@ -124,86 +103,40 @@ impl Store {
     }
 }
 
-/// Completes the flushes that a crash interrupted.
-pub(crate) fn roll_forward(set: &MountpathSet) -> Result<(), StoreError> {
-    let prefix = codec::key(RESERVED_BID, PREFIX);
-    let end = successor(&prefix);
-    for mountpath in set.members() {
-        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let entries = mountpath.index.range((Bound::Included(prefix.as_slice()), end));
-        for entry in entries.collect::<Result<Vec<_>, _>>()? {
-            let (key, value) = entry;
-            let Some(intent) = Intent::decode(&value) else {
-                return Err(mountpath.damaged_entry());
-            };
-            let mut changes = vec![Change::Remove { key: key.to_vec() }];
-            let path = path_of_name(mountpath, &intent.file);
-            if path.exists() {
-                publish(mountpath, &path, intent.blob)?;
-            }
-            let known = mountpath.index.get(&intent.key)?;
-            let known = known.and_then(|value| codec::decode_place(&value)).map(|(blob, _)| blob);
-            if known.is_none_or(|known| known < intent.blob)
-                && mountpath.files.has_blob(intent.blob)?
-            {
-                changes.push(Change::Set { key: intent.key, value: intent.value });
-            }
-            mountpath.commit_all(changes)?;
-        }
-    }
-    Ok(())
+/// A session that is about to become a blob.
+struct Session<'a> {
+    mountpath: &'a SharedMountpath,
+    file: &'a File,
+    path: &'a Path,
 }
 
-impl Intent {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        out.extend_from_slice(&self.blob.0.to_be_bytes());
-        put_bytes(&mut out, self.file.as_bytes());
-        put_bytes(&mut out, &self.key);
-        put_bytes(&mut out, &self.value);
-        out
-    }
-
-    fn decode(value: &[u8]) -> Option<Self> {
-        let mut input = Input(value);
-        if input.byte()? != VERSION {
-            return None;
+impl Session<'_> {
+    /// Writes the trailer behind what was appended; returns the id of the blob that the file is to be.
+    /// Where the object's mountpath is another one by now, the bytes stay where they are, as a part.
+    fn describe(
+        &self,
+        home: &SharedMountpath,
+        (bid, name): (u64, &str),
+        meta: &mut ObjectMeta,
+    ) -> Result<BlobId, StoreError> {
+        if Arc::ptr_eq(home, self.mountpath) {
+            let trailer = trailer::encode(Role::Object, bid, name, meta);
+            append_trailer(self.file, self.path, &trailer, meta.size)?;
+            return Ok(meta.blob);
         }
-        let blob = BlobId(input.u64()?);
-        let file = std::str::from_utf8(input.bytes()?).ok()?.to_owned();
-        let (key, value) = (input.bytes()?.to_vec(), input.bytes()?.to_vec());
-        input.0.is_empty().then_some(Self { file, blob, key, value })
+        let blob = self.mountpath.next_id(BlobId(0))?;
+        let part = ObjectMeta { blob, custom: BTreeMap::new(), ..meta.clone() };
+        let role = Role::Part { upload: 0, number: 1 };
+        let trailer = trailer::encode(role, bid, name, &part);
+        append_trailer(self.file, self.path, &trailer, meta.size)?;
+        let place = Place { mountpath: self.mountpath.digest, blob };
+        meta.parts = vec![Part { size: meta.size, crc32c: 0, places: vec![place] }];
+        Ok(blob)
     }
 }
 
 fn append_trailer(file: &File, path: &Path, trailer: &[u8], at: u64) -> Result<(), StoreError> {
     file.write_all_at(trailer, at).map_err(|source| StoreError::io(path, "write to", source))
-}
-
-/// Makes the file of a session a blob.
-fn publish(mountpath: &Mountpath, path: &Path, blob: BlobId) -> Result<(), StoreError> {
-    let to = mountpath.files.blob_path(blob);
-    if let Some(dir) = to.parent() {
-        fs::create_dir_all(dir)
-            .map_err(|source| StoreError::io(dir, "create the directory", source))?;
-    }
-    fs::rename(path, &to).map_err(|source| StoreError::io(&to, "create", source))
-}
-
-fn publish_elsewhere(
-    mountpath: &SharedMountpath,
-    file: &File,
-    path: &Path,
-    (bid, name): (u64, &str),
-    meta: &ObjectMeta,
-) -> Result<Part, StoreError> {
-    let blob = mountpath.next_id(BlobId(0))?;
-    let part = ObjectMeta { blob, custom: std::collections::BTreeMap::new(), ..meta.clone() };
-    let role = Role::Part { upload: 0, number: 1 };
-    append_trailer(file, path, &trailer::encode(role, bid, name, &part), meta.size)?;
-    publish(mountpath, path, blob)?;
-    let place = Place { mountpath: mountpath.digest, blob };
-    Ok(Part { size: meta.size, crc32c: 0, places: vec![place] })
 }
 
 /// Checksum of the first `size` bytes.
@@ -219,17 +152,4 @@ fn hash(file: &File, path: &Path, size: u64, kind: ChecksumType) -> Result<Strin
         at += wanted as u64;
     }
     Ok(hasher.finish())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn garbage_never_panics(bytes in any::<Vec<u8>>()) {
-            let _ = Intent::decode(&[&[VERSION], bytes.as_slice()].concat());
-        }
-    }
 }

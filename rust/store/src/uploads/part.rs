@@ -145,7 +145,9 @@ impl PartWriter {
         let part = publish_part(&mut self.blob, role, self.bid, &self.name, self.crc32c)?;
         let (size, mtime_ns) = (part.size, self.options.now_ns);
         let record = PartRecord { part, mtime_ns, md5 };
-        session.mountpath.commit(Change::Set { key, value: record.encode() })?;
+        let recorded = session.mountpath.commit(Change::Set { key, value: record.encode() });
+        // Whether the record was written is known at the next start only, which sweeps the blob if not.
+        recorded.inspect_err(|_| self.blob.mountpath().leave_unswept())?;
         if let Some(old) = old.and_then(|value| PartRecord::decode(&value)) {
             for place in old.part.places {
                 store.discard(place);
