@@ -264,6 +264,23 @@ impl Shared {
         }
     }
 
+    /// Refuses an object of `size` bytes in as many copies where a disk that would get one cannot take it,
+    /// as a put does from its start. `pieces` may lie on different disks.
+    pub(crate) fn check_room_for_copies(
+        &self,
+        uname: &str,
+        copies: usize,
+        (size, pieces): (u64, usize),
+    ) -> Result<(), StoreError> {
+        let seats = self.set().ranked(uname, copies);
+        let spread = pieces.clamp(1, self.set().available().len().max(1)) as u64;
+        for seat in seats.iter().skip(1) {
+            seat.check_writable()?;
+            seat.space.check(&seat.files, size.div_ceil(spread))?;
+        }
+        Ok(())
+    }
+
     /// Announces that blobs which the index refers to already are about to be named by another entry, so
     /// that a sweep which reads the two entries at different times takes none of them for an orphan.
     ///

@@ -131,8 +131,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::UnknownUpload`]; [`StoreError::Invalid`] for the wrong parts; [`StoreError::Precondition`].
-    /// Then the upload is as it was.
+    /// [`StoreError::UnknownUpload`]; [`StoreError::Invalid`] for the wrong parts; [`StoreError::Precondition`];
+    /// [`StoreError::NoSpace`] or [`StoreError::TooFull`] where a disk has no room for one of the copies that
+    /// `options` ask for, which [`set_copies`](Self::set_copies) makes afterwards. Then the upload is as it was.
     pub fn complete_upload(
         &self,
         (bid, uname, name): (u64, &str, &str),
@@ -148,6 +149,8 @@ impl Store {
         check_complete(name, &records, numbers)?;
         let parts: Vec<Part> = records.into_values().map(|record| record.part).collect();
         shared.check_attached(name, &parts)?;
+        let size = parts.iter().map(|part| part.size).sum();
+        shared.check_room_for_copies(uname, options.copies, (size, parts.len()))?;
 
         let _name = shared.lock_name(bid, name);
         shared.check_unsealed(bid, name)?;
@@ -159,7 +162,7 @@ impl Store {
         let mut custom = session.record.custom.clone();
         custom.extend(options.custom.clone());
         let meta = ObjectMeta {
-            size: parts.iter().map(|part| part.size).sum(),
+            size,
             checksum_type,
             checksum,
             atime_ns: options.now_ns,

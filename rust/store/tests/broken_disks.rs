@@ -193,3 +193,33 @@ fn a_part_of_an_upload_that_is_gone_leaves_nothing() {
     assert_eq!(fixture.files("blobs").len(), blobs);
     assert!(fixture.files("tmp").is_empty());
 }
+
+#[test]
+fn uploads_and_appends_are_refused_as_puts_are_where_there_is_no_room_for_a_copy() {
+    let fixture = Fixture::new(2);
+    let store = fixture.open();
+    let object = (BID, &*uname(BID, "o"), "o");
+    let state = append(&store, "o", None, b"appended");
+    let id = store.start_upload(object, BTreeMap::new(), ChecksumType::None, 1).unwrap();
+    let mut part = store.begin_part((BID, "o"), id, 1, PartOptions::default()).unwrap();
+    part.write(b"part").unwrap();
+    part.finish().unwrap();
+
+    store.set_out_of_space(0);
+    let mirrored = PutOptions { copies: 2, ..options() };
+    let refused = [
+        put_in(&store, BID, "o", b"put", mirrored.clone()),
+        store.flush_append(object, state, &mirrored),
+        store.complete_upload(object, id, &[1], &mirrored),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(StoreError::TooFull { .. })), "{refused:?}");
+    }
+    assert_eq!(get(&store, "o"), None);
+    // What was refused can be done later, or without copies: the bytes are there already.
+    store.flush_append(object, state, &options()).unwrap();
+    assert_eq!(get(&store, "o").unwrap(), b"appended");
+    store.set_out_of_space(100);
+    store.complete_upload(object, id, &[1], &mirrored).unwrap();
+    assert_eq!(get(&store, "o").unwrap(), b"part");
+}

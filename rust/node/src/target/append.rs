@@ -179,6 +179,7 @@ impl Target {
             checksum: kind,
             expected: given_checksum(&req.headers)?.filter(|_| kind != ChecksumType::None),
             versioned: props.versioning.enabled,
+            copies: super::wanted_copies(props),
             now_ns: now_ns(),
             ..PutOptions::default()
         };

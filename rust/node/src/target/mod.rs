@@ -89,6 +89,9 @@ pub(crate) fn wanted_copies(props: &BucketProps) -> usize {
 impl Target {
     /// Gives an object that was not written by a plain put the copies that its bucket asks for, and forgets
     /// what is cached of it. Blocks on the disk.
+    ///
+    /// The object is committed by now, so a failure is no error of the request. That there is room for the
+    /// copies of uploads and appends was asked before.
     pub(crate) fn mirror(&self, object: &ObjectRef) {
         let copies = self.home(object.bid, &object.name).map_or(1, |home| home.copies);
         if copies > 1

@@ -140,6 +140,7 @@ impl Target {
         let mut options = PutOptions {
             checksum: props.checksum.kind,
             versioned,
+            copies: super::wanted_copies(&props),
             now_ns: now_ns(),
             ..PutOptions::default()
         };

@@ -28,7 +28,9 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::UnknownAppend`]; [`StoreError::Checksum`], after which the session goes on;
-    /// [`StoreError::Precondition`]; [`StoreError::Busy`].
+    /// [`StoreError::Precondition`]; [`StoreError::Busy`]; [`StoreError::NoSpace`] or [`StoreError::TooFull`]
+    /// where a disk has no room for one of the copies that `options` ask for, which
+    /// [`set_copies`](Self::set_copies) makes afterwards. Then too the session goes on.
     pub fn flush_append(
         &self,
         (bid, uname, name): (u64, &str, &str),
@@ -37,6 +39,7 @@ impl Store {
     ) -> Result<ObjectMeta, StoreError> {
         let shared = &self.shared;
         drop(shared.enter()?);
+        shared.check_room_for_copies(uname, options.copies, (state.size, 1))?;
         let busy = shared.appends.enter(state.id.0)?;
         let (mountpath, path) = find(shared, bid, uname, state.id.0)?;
         let file = files::open(&path, state)?;
