@@ -82,6 +82,10 @@ impl BlobWriter {
     /// may be written.
     pub(crate) fn publish(&mut self, trailer: &[u8], blob: BlobId) -> Result<(), StoreError> {
         let buffer = std::mem::take(&mut self.buffer);
+        let bytes = (buffer.len() + trailer.len()) as u64;
+        if self.file.is_none() && bytes <= self.mountpath.max_record_bytes {
+            return self.mountpath.append_blob(blob, &buffer, trailer);
+        }
         self.file()?.append(&buffer, trailer)?;
         match self.file.take() {
             Some(file) => file.publish(blob),

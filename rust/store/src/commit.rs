@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::StoreError;
-use crate::index::{Change, Index};
+use crate::index::Change;
 
 #[derive(Debug, Default)]
 pub(crate) struct Committer {
@@ -36,8 +36,12 @@ impl std::fmt::Debug for State {
 }
 
 impl Committer {
-    /// Applies `change`; on return it has reached the operating system.
-    pub(crate) fn commit(&self, index: &Index, change: Change) -> Result<(), StoreError> {
+    /// Applies `change` by `apply`, together with those of others who wait.
+    pub(crate) fn commit(
+        &self,
+        change: Change,
+        apply: impl Fn(Vec<Change>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut state = self.lock();
         state.waiting.push(change);
         state.writers += 1;
@@ -55,7 +59,7 @@ impl Committer {
             let writers = std::mem::take(&mut state.writers);
             state.next += 1;
             drop(state);
-            let result = index.apply(changes);
+            let result = apply(changes);
             state = self.lock();
             state.leading = false;
             state.done = group + 1;
@@ -87,6 +91,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Index;
     use std::ops::Bound;
 
     #[test]
@@ -101,7 +106,7 @@ mod tests {
                     for i in 0..200_u32 {
                         let key = format!("{writer:08}{i:04}").into_bytes();
                         let change = Change::Set { key: key.clone(), value: vec![1] };
-                        committer.commit(index, change).unwrap();
+                        committer.commit(change, |changes| index.apply(changes)).unwrap();
                         assert!(index.get(&key).unwrap().is_some());
                     }
                 });

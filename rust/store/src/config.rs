@@ -13,6 +13,24 @@ use crate::mountpaths::Leave;
 /// Default of [`StoreConfig::index_cache_bytes`].
 pub const DEFAULT_INDEX_CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Default of [`StoreConfig::max_record_bytes`]; see docs/decisions/0009-segments.md.
+pub const DEFAULT_MAX_RECORD_BYTES: u64 = 64 * 1024;
+
+/// Small enough that the live records of one segment fit into the space that puts leave free
+/// ([`RESERVE_BYTES`](crate::space::RESERVE_BYTES)): a full disk can still be compacted.
+pub const MAX_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What each mountpath is opened with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    /// Bytes of index cache.
+    pub(crate) cache_bytes: u64,
+    /// Files of blobs, and of segments, held open.
+    pub(crate) descriptors: usize,
+    pub(crate) max_record_bytes: u64,
+    pub(crate) segment_bytes: u64,
+}
+
 /// Where a store keeps its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
@@ -25,6 +43,11 @@ pub struct StoreConfig {
     pub disabled: Vec<PathBuf>,
     /// Memory for cached blocks of the index, in bytes, all mountpaths together. Default 16 MiB.
     pub index_cache_bytes: u64,
+    /// Blobs of more bytes, description included, get a file of their own; smaller ones share files.
+    /// Default [`DEFAULT_MAX_RECORD_BYTES`]; 0 for no sharing.
+    pub max_record_bytes: u64,
+    /// Size at which a file of small blobs is full, at most [`MAX_SEGMENT_BYTES`], its default.
+    pub segment_bytes: u64,
 }
 
 impl StoreConfig {
@@ -35,6 +58,8 @@ impl StoreConfig {
             draining: Vec::new(),
             disabled: Vec::new(),
             index_cache_bytes: DEFAULT_INDEX_CACHE_BYTES,
+            max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
+            segment_bytes: MAX_SEGMENT_BYTES,
         }
     }
 }

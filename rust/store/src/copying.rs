@@ -1,7 +1,5 @@
 //! Copying stored payload to another mountpath, verified on the way.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -67,6 +65,8 @@ pub(crate) fn copy_part(
     };
     let role = Role::Part { upload: 0, number };
     writer.publish(&trailer::encode(role, object.bid, object.name, &meta), blob)?;
+    // What names a part may be committed elsewhere.
+    home.settle_blobs()?;
     Ok(blob)
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn read_blob(
     mut sink: impl FnMut(&[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let path = mountpath.files.blob_path(blob);
-    let file: File = mountpath.files.open_blob(blob)?.ok_or_else(|| StoreError::Corrupt {
+    let stored = mountpath.open_blob(blob, false)?.ok_or_else(|| StoreError::Corrupt {
         path: path.clone(),
         reason: "the blob is missing".to_owned(),
     })?;
@@ -99,7 +99,8 @@ pub(crate) fn read_blob(
         }
         let left = usize::try_from(size - offset).unwrap_or(usize::MAX).min(PIECE_BYTES);
         let piece = buffer.get_mut(..left).unwrap_or_default();
-        file.read_exact_at(piece, offset)
+        stored
+            .read_exact_at(piece, offset)
             .map_err(|source| StoreError::io(&path, "read", source))?;
         sink(piece)?;
         offset += left as u64;

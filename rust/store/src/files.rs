@@ -167,6 +167,21 @@ impl Files {
         fs::rename(file, &to).map_err(|source| StoreError::io(file, "set aside", source))
     }
 
+    /// Writes a damaged blob that was not in a file of its own where damaged ones are set aside.
+    pub(crate) fn quarantine_bytes(
+        &self,
+        blob: BlobId,
+        bytes: &[u8],
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let dir = self.path("quarantine");
+        let to = dir.join(blob.to_string());
+        tracing::error!(to = %to.display(), reason, "a damaged blob is set aside");
+        fs::create_dir_all(&dir)
+            .and_then(|()| fs::write(&to, bytes))
+            .map_err(|source| StoreError::io(&to, "write", source))
+    }
+
     /// Removes everything below `tmp/`: uploads that a crash cut short.
     pub(crate) fn empty_tmp(&self) -> Result<u64, StoreError> {
         let dir = self.path("tmp");

@@ -10,6 +10,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as 
 
 use crate::error::StoreError;
 use crate::faults::{self, Tried};
+use crate::meta::BlobId;
+use crate::segments::{self, Location};
 
 /// Memory of entries not yet in a table. A target holds two of them per mountpath at worst; small, so
 /// that a node stays small. 2 MiB are some 15,000 objects.
@@ -23,13 +25,28 @@ const OPEN_TABLES: usize = 64;
 const WORKERS: usize = 2;
 
 const KEYSPACE: &str = "objects";
+const LOCATIONS: &str = "locations";
 /// Present once the index holds every object; sorts before all object keys, which have eight bytes or more.
 const COMPLETE_KEY: [u8; 1] = [0];
 
 /// One change of the index.
 pub(crate) enum Change {
-    Set { key: Vec<u8>, value: Vec<u8> },
-    Remove { key: Vec<u8> },
+    Set {
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
+    Remove {
+        key: Vec<u8>,
+    },
+    /// A blob lies in a segment.
+    Place {
+        blob: BlobId,
+        location: Location,
+    },
+    /// A blob lies in no segment any more.
+    Unplace {
+        blob: BlobId,
+    },
 }
 
 /// Why an index could not be opened.
@@ -46,6 +63,7 @@ pub(crate) type Entry = (fjall::Slice, fjall::Slice);
 pub(crate) struct Index {
     // Dropped before the database: the engine wants its keyspaces gone first.
     objects: Keyspace,
+    locations: Keyspace,
     database: Database,
     path: PathBuf,
 }
@@ -77,7 +95,8 @@ impl Index {
             .open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES);
         let objects = database.keyspace(KEYSPACE, options)?;
-        Ok(Self { objects, database, path: path.to_owned() })
+        let locations = database.keyspace(LOCATIONS, options)?;
+        Ok(Self { objects, locations, database, path: path.to_owned() })
     }
 
     /// Whether [`mark_complete`](Self::mark_complete) was called on these files.
@@ -102,9 +121,38 @@ impl Index {
             match change {
                 Change::Set { key, value } => batch.insert(&self.objects, key, value),
                 Change::Remove { key } => batch.remove(&self.objects, key),
+                Change::Place { blob, location } => {
+                    batch.insert(&self.locations, segments::key(blob), location.encode());
+                }
+                Change::Unplace { blob } => batch.remove(&self.locations, segments::key(blob)),
             }
         }
         batch.commit().map_err(|error| self.failed(&error))
+    }
+
+    /// Where a blob lies among the segments.
+    pub(crate) fn location(&self, blob: BlobId) -> Result<Option<Location>, StoreError> {
+        let value = self.locations.get(segments::key(blob)).map_err(|error| self.failed(&error))?;
+        value.map(|value| self.decode_location(&value)).transpose()
+    }
+
+    /// Every blob that lies in a segment, in ascending order, as of now.
+    pub(crate) fn locations(&self) -> impl Iterator<Item = Result<(BlobId, Location), StoreError>> {
+        let snapshot = self.database.snapshot();
+        snapshot.iter(&self.locations).map(|guard| {
+            let (key, value) = guard.into_inner().map_err(|error| self.failed(&error))?;
+            let blob = segments::blob_of(&key).ok_or_else(|| self.damaged_location())?;
+            Ok((blob, self.decode_location(&value)?))
+        })
+    }
+
+    fn decode_location(&self, value: &[u8]) -> Result<Location, StoreError> {
+        Location::decode(value).ok_or_else(|| self.damaged_location())
+    }
+
+    fn damaged_location(&self) -> StoreError {
+        let reason = "the place of a blob cannot be decoded".to_owned();
+        StoreError::Corrupt { path: self.path.clone(), reason }
     }
 
     /// Entries between two keys in ascending order, as of now.

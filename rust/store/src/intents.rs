@@ -54,6 +54,10 @@ pub(crate) fn commit(steps: Vec<Step>) -> Result<(), StoreError> {
     if steps.iter().all(|step| Arc::ptr_eq(&step.mountpath, &first)) {
         return first.commit_all(steps.into_iter().map(Step::change).collect());
     }
+    // Whoever rolls the record forward looks for the blobs.
+    for step in &steps {
+        step.mountpath.settle_blobs()?;
+    }
     let intent = codec::key(RESERVED_BID, &format!("{PREFIX}{}", first.next_id(BlobId(0))?));
     let value = encode(steps.iter().map(|step| (step.mountpath.digest, &*step.key, &step.action)));
     let (own, others): (Vec<_>, Vec<_>) =
@@ -161,7 +165,7 @@ fn apply(
             };
             let place = Place { mountpath: mountpath.digest, blob: meta.blob };
             if known.is_none_or(|known| known < meta.blob)
-                && mountpath.files.has_blob(meta.blob)?
+                && mountpath.has_blob(meta.blob)?
                 && is_current(set, &key, role, place)?
             {
                 mountpath.commit(Change::Set { key, value })?;

@@ -41,6 +41,7 @@ mod blob;
 mod change;
 mod codec;
 mod commit;
+mod compaction;
 mod config;
 mod copying;
 mod descriptors;
@@ -53,8 +54,10 @@ mod heal;
 mod identity;
 mod ids;
 mod index;
+pub mod inspect;
 mod intents;
 mod list;
+mod locations;
 mod manifests;
 mod meta;
 mod mountpath;
@@ -65,11 +68,13 @@ mod probe;
 mod reader;
 mod rebuild;
 mod resilver;
+mod segments;
 mod set;
 mod settle;
 mod shared;
 mod space;
 mod store;
+mod stored;
 mod survey;
 mod sweep;
 mod trailer;
@@ -79,7 +84,11 @@ mod writer;
 
 pub use appends::{AppendId, AppendState, AppendWriter};
 pub use change::Choice;
-pub use config::{Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, PutOptions, StoreConfig};
+pub use compaction::Compacted;
+pub use config::{
+    Chunks, Condition, DEFAULT_INDEX_CACHE_BYTES, DEFAULT_MAX_RECORD_BYTES, MAX_SEGMENT_BYTES,
+    PutOptions, StoreConfig,
+};
 pub use error::StoreError;
 pub use faults::IoErrors;
 pub use heal::Verified;

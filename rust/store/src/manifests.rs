@@ -53,14 +53,14 @@ fn settle_one(
                 there = true;
                 continue;
             };
-            there |= at.files.has_blob(place.blob)?;
+            there |= at.has_blob(place.blob)?;
             if at.rebuilt.load(Ordering::Relaxed) {
                 forget_part(at, *place)?;
             }
         }
         if !there && mountpath.rebuilt.load(Ordering::Relaxed) {
             let reason = format!("part {} of the object that it describes is missing", index + 1);
-            mountpath.files.quarantine(&mountpath.files.blob_path(meta.blob), &reason)?;
+            mountpath.quarantine(meta.blob, &reason)?;
             return mountpath.commit(Change::Remove { key: key.to_vec() });
         }
     }
@@ -69,9 +69,9 @@ fn settle_one(
 
 /// Removes the entry that names a part as an object of its own.
 fn forget_part(at: &SharedMountpath, place: Place) -> Result<(), StoreError> {
-    let Some(file) = at.files.open_blob(place.blob)? else { return Ok(()) };
+    let Some(blob) = at.open_blob(place.blob, false)? else { return Ok(()) };
     let path = at.files.blob_path(place.blob);
-    let read = trailer::read(&file).map_err(|source| StoreError::io(&path, "read", source))?;
+    let read = trailer::read(&blob).map_err(|source| StoreError::io(&path, "read", source))?;
     let Ok(description) = read else { return Ok(()) };
     if matches!(description.role, Role::Part { .. }) {
         return Ok(());

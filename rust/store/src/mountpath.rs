@@ -11,6 +11,7 @@ use rustix::fs::FlockOperation;
 
 use crate::codec;
 use crate::commit::Committer;
+use crate::config::Limits;
 use crate::descriptors::Descriptors;
 use crate::error::StoreError;
 use crate::faults::Counts;
@@ -18,22 +19,31 @@ use crate::files::Files;
 use crate::identity::{Format, RunState};
 use crate::ids::{BlobIds, CEILING_STEP, now_ns};
 use crate::index::{Change, Index, OpenFailure};
+use crate::locations::Locations;
 use crate::meta::{BlobId, ObjectMeta, Role};
 use crate::rebuild;
+use crate::segments::{HEADER_BYTES, Segments};
 use crate::space::{Space, Watermark};
+use crate::stored::Stored;
 
 /// Its presence asks the next start to rebuild the index.
 const REBUILD_MARKER: &str = "rebuild";
+/// How often a blob is looked for that a compaction moves meanwhile; each move takes seconds.
+const OPEN_ATTEMPTS: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Mountpath {
     pub(crate) files: Files,
     pub(crate) index: Index,
+    pub(crate) segments: Segments,
+    pub(crate) locations: Locations,
     pub(crate) descriptors: Descriptors,
     pub(crate) space: Space,
     /// How often the disk failed.
     pub(crate) faults: Arc<Counts>,
     pub(crate) digest: u64,
+    /// Payload and trailer of the largest blob that goes into a segment.
+    pub(crate) max_record_bytes: u64,
     /// Identity, as written in its marker.
     pub(crate) uuid: String,
     /// Whether the last run over it did not end in order, or its index was rebuilt: what it knows of copies
@@ -101,7 +111,7 @@ impl Mountpath {
         claimed: Claimed,
         peers: &BTreeSet<String>,
         scattered: bool,
-        (cache_bytes, descriptors): (u64, usize),
+        limits: Limits,
         watermark: Watermark,
     ) -> Result<Self, StoreError> {
         let Claimed { files, format, run, lock, .. } = claimed;
@@ -110,12 +120,13 @@ impl Mountpath {
             tracing::info!(mountpath = %files.mountpath().display(), torn, "unfinished uploads removed");
         }
         let clean = run.as_ref().is_some_and(|run| run.clean);
-        let (index, rebuilt) = open_index(&files, cache_bytes)?;
+        let segments = Segments::open(files.path("segments"), clean, limits)?;
+        let (index, rebuilt) = open_index(&files, &segments, limits.cache_bytes)?;
         // The stored bound is missing or a crash may have lost it: look at the blobs themselves.
         let greatest = match (&run, &rebuilt) {
             (_, Some(greatest)) => *greatest,
             (Some(_), None) => BlobId(0),
-            (None, None) => rebuild::greatest_blob(&files)?,
+            (None, None) => rebuild::greatest_blob(&files, &segments)?,
         };
         let last = greatest.0.max(run.map_or(0, |run| run.id_ceiling)).max(now_ns());
         let run = RunState {
@@ -129,7 +140,10 @@ impl Mountpath {
             space: Space::new(watermark),
             faults: Counts::start(files.mountpath()),
             index,
-            descriptors: Descriptors::new(descriptors),
+            segments,
+            locations: Locations::default(),
+            descriptors: Descriptors::new(limits.descriptors),
+            max_record_bytes: limits.max_record_bytes,
             digest: placement::digest(&format.uuid),
             uuid: format.uuid,
             interrupted: !clean || rebuilt.is_some(),
@@ -210,12 +224,14 @@ impl Mountpath {
     /// Applies one change; on return it survives the end of the process. After an error it is unknown
     /// until a restart whether the change took place.
     pub(crate) fn commit(&self, change: Change) -> Result<(), StoreError> {
-        self.committer.commit(&self.index, change).inspect_err(|error| self.note_failure(error))
+        let apply = |changes| self.locations.apply(&self.index, changes);
+        self.committer.commit(change, apply).inspect_err(|error| self.note_failure(error))
     }
 
     /// Applies many changes at once; otherwise as [`commit`](Self::commit).
     pub(crate) fn commit_all(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.index.apply(changes).inspect_err(|error| self.note_failure(error))
+        let applied = self.locations.apply(&self.index, changes);
+        applied.inspect_err(|error| self.note_failure(error))
     }
 
     fn note_failure(&self, error: &StoreError) {
@@ -224,10 +240,85 @@ impl Mountpath {
         self.unswept.store(true, Ordering::Relaxed);
     }
 
+    /// Appends a small blob to a segment. It is there for good with the next commit on this mountpath: that
+    /// of the entry which names it. Where the entry goes to another one, call
+    /// [`settle_blobs`](Self::settle_blobs) before.
+    pub(crate) fn append_blob(
+        &self,
+        blob: BlobId,
+        payload: &[u8],
+        trailer: &[u8],
+    ) -> Result<(), StoreError> {
+        let location = self.segments.append(blob, payload, trailer)?;
+        self.locations.place(blob, location);
+        Ok(())
+    }
+
+    /// On return the blobs published so far survive the end of the process.
+    pub(crate) fn settle_blobs(&self) -> Result<(), StoreError> {
+        if self.locations.is_settled() { Ok(()) } else { self.commit_all(Vec::new()) }
+    }
+
+    /// Opens a blob; `None` when it does not exist. With `keep`, one in a file of its own stays open.
+    pub(crate) fn open_blob(&self, blob: BlobId, keep: bool) -> Result<Option<Stored>, StoreError> {
+        if let Some(file) = self.descriptors.get(blob) {
+            return Ok(Some(Stored::whole(file)));
+        }
+        for _ in 0..OPEN_ATTEMPTS {
+            let Some(at) = self.locations.get(&self.index, blob)? else { break };
+            if let Some(file) = self.segments.file(at.segment)? {
+                let start = u64::from(at.offset) + HEADER_BYTES as u64;
+                return Ok(Some(Stored::record(file, start, u64::from(at.length))));
+            }
+            // Moved since the lookup, by a compaction.
+        }
+        let Some(file) = self.files.open_blob(blob)? else { return Ok(None) };
+        let file = Arc::new(file);
+        if keep {
+            self.descriptors.insert(blob, &file);
+        }
+        Ok(Some(Stored::whole(file)))
+    }
+
+    /// Whether a blob is there.
+    pub(crate) fn has_blob(&self, blob: BlobId) -> Result<bool, StoreError> {
+        if self.locations.get(&self.index, blob)?.is_some() {
+            return Ok(true);
+        }
+        self.files.has_blob(blob)
+    }
+
+    /// Sets a damaged blob aside.
+    pub(crate) fn quarantine(&self, blob: BlobId, reason: &str) -> Result<(), StoreError> {
+        if self.locations.get(&self.index, blob)?.is_none() {
+            self.descriptors.forget(blob);
+            return self.files.quarantine(&self.files.blob_path(blob), reason);
+        }
+        let Some(stored) = self.open_blob(blob, false)? else { return Ok(()) };
+        let failed = |source| StoreError::io(self.path(), "set a blob aside on", source);
+        let mut bytes = vec![0; usize::try_from(stored.length().map_err(failed)?).unwrap_or(0)];
+        stored.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        self.files.quarantine_bytes(blob, &bytes, reason)?;
+        self.discard(blob);
+        Ok(())
+    }
+
     /// Removes a blob that the index no longer refers to.
     pub(crate) fn discard(&self, blob: BlobId) {
         self.descriptors.forget(blob);
-        if !self.files.remove_blob(blob) {
+        let removed = match self.locations.get(&self.index, blob) {
+            Ok(Some(location)) => {
+                self.segments.mark_dead(location);
+                // Many at once, as when a bucket goes, must not pile up; a failure is noted there.
+                !self.locations.remove(blob) || self.commit_all(Vec::new()).is_ok()
+            }
+            Ok(None) => self.files.remove_blob(blob),
+            Err(error) => {
+                tracing::warn!(path = %self.path().display(), %error, "cannot look for a blob");
+                false
+            }
+        };
+        if !removed {
             self.unswept.store(true, Ordering::Relaxed);
         }
     }
@@ -242,6 +333,8 @@ impl Mountpath {
 
     /// Flushes the index and records that this run ended in order.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
+        self.commit_all(Vec::new())?;
+        self.segments.sync()?;
         self.index.sync()?;
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         // What is still unswept stays so: the next start then sweeps again.
@@ -252,7 +345,11 @@ impl Mountpath {
 }
 
 /// Opens the index; when it had to be rebuilt, also returns the greatest blob id found.
-fn open_index(files: &Files, cache_bytes: u64) -> Result<(Index, Option<BlobId>), StoreError> {
+fn open_index(
+    files: &Files,
+    segments: &Segments,
+    cache_bytes: u64,
+) -> Result<(Index, Option<BlobId>), StoreError> {
     let (path, marker) = (files.path("index"), files.path(REBUILD_MARKER));
     let asked = marker.exists();
     let existed = path.exists();
@@ -279,7 +376,7 @@ fn open_index(files: &Files, cache_bytes: u64) -> Result<(Index, Option<BlobId>)
         Err(OpenFailure::Damaged(reason)) => return Err(StoreError::Index { path, reason }),
         Err(OpenFailure::Failed(error)) => return Err(error),
     };
-    let greatest = rebuild::rebuild(files, &index)?;
+    let greatest = rebuild::rebuild(files, segments, &index)?;
     index.mark_complete()?;
     if asked {
         fs::remove_file(&marker).map_err(|source| StoreError::io(&marker, "remove", source))?;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::appends;
 use crate::codec;
+use crate::config::Limits;
 use crate::error::StoreError;
 use crate::intents;
 use crate::manifests;
@@ -57,8 +58,8 @@ pub(crate) struct Admin {
     pub(crate) leaving: BTreeMap<PathBuf, Leave>,
     /// Those that left in this run: whoever still read them then lets go of them shortly.
     departed: BTreeSet<PathBuf>,
-    /// What each mountpath is opened with: bytes of index cache and number of open files.
-    pub(crate) shares: (u64, usize),
+    /// What each mountpath is opened with.
+    pub(crate) limits: Limits,
 }
 
 impl Store {
@@ -352,7 +353,7 @@ fn open_another(
         });
     }
     let watermark = shared.watermark.clone();
-    let mountpath = Mountpath::open(claimed, &peers, true, admin.shares, watermark)?;
+    let mountpath = Mountpath::open(claimed, &peers, true, admin.limits, watermark)?;
     // Parts there may have been discarded while it was away.
     mountpath.leave_unswept();
     Ok(Arc::new(mountpath))
@@ -376,12 +377,12 @@ fn is_empty(set: &MountpathSet, mountpath: &Mountpath, complete: bool) -> Result
 pub(crate) fn admin(
     disabled: Vec<PathBuf>,
     leaving: Vec<(PathBuf, Leave)>,
-    shares: (u64, usize),
+    limits: Limits,
 ) -> Mutex<Admin> {
     Mutex::new(Admin {
         departed: BTreeSet::new(),
         disabled: disabled.into_iter().collect(),
         leaving: leaving.into_iter().collect(),
-        shares,
+        limits,
     })
 }

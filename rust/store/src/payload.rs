@@ -1,8 +1,6 @@
 //! Where the bytes of an open object come from.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use crate::error::StoreError;
@@ -11,12 +9,13 @@ use crate::meta::{BlobId, ObjectMeta, Place};
 use crate::mountpath::SharedMountpath;
 use crate::pins::PinGuard;
 use crate::shared::Shared;
+use crate::stored::Stored;
 
 /// The payload of an open object.
 #[derive(Debug, Clone)]
 pub(crate) enum Payload {
-    /// All of it in one file.
-    Whole(Arc<File>),
+    /// All of it in one blob.
+    Whole(Stored),
     /// In several, opened as they are read.
     Parts(Arc<Parts>),
 }
@@ -31,13 +30,13 @@ pub(crate) enum Opened {
 /// Payload in several blobs, which stay while this exists.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    segments: Vec<Segment>,
+    pieces: Vec<Piece>,
     _pins: PinGuard,
 }
 
 /// One part.
 #[derive(Debug)]
-pub(crate) struct Segment {
+pub(crate) struct Piece {
     start: u64,
     size: u64,
     blob: BlobId,
@@ -80,24 +79,19 @@ fn open_whole(
     blob: BlobId,
     cache: bool,
 ) -> Result<Opened, StoreError> {
-    if let Some(file) = mountpath.descriptors.get(blob) {
-        return Ok(Opened::Payload(Payload::Whole(file)));
-    }
-    let Some(file) = mountpath.files.open_blob(blob)? else {
-        let path = mountpath.files.blob_path(blob);
-        return Ok(Opened::Missing(format!("{} is missing", path.display())));
-    };
-    let file = Arc::new(file);
-    if cache {
-        mountpath.descriptors.insert(blob, &file);
-    }
-    Ok(Opened::Payload(Payload::Whole(file)))
+    Ok(match mountpath.open_blob(blob, cache)? {
+        Some(stored) => Opened::Payload(Payload::Whole(stored)),
+        None => {
+            let path = mountpath.files.blob_path(blob);
+            Opened::Missing(format!("{} is missing", path.display()))
+        }
+    })
 }
 
 fn open_parts(shared: &Shared, meta: &ObjectMeta) -> Result<Opened, StoreError> {
     let all = meta.parts.iter().flat_map(|part| part.places.iter().copied()).collect();
     let pins = shared.pins.pin(all);
-    let mut segments = Vec::with_capacity(meta.parts.len());
+    let mut pieces = Vec::with_capacity(meta.parts.len());
     let mut start = 0_u64;
     for part in &meta.parts {
         let mut missing = String::new();
@@ -107,7 +101,7 @@ fn open_parts(shared: &Shared, meta: &ObjectMeta) -> Result<Opened, StoreError> 
                 missing = absent(*place);
                 continue;
             };
-            if mountpath.files.has_blob(place.blob)? {
+            if mountpath.has_blob(place.blob)? {
                 found.push((place.blob, mountpath));
                 continue;
             }
@@ -117,10 +111,10 @@ fn open_parts(shared: &Shared, meta: &ObjectMeta) -> Result<Opened, StoreError> 
         let mut found = found.into_iter();
         let Some((blob, mountpath)) = found.next() else { return Ok(Opened::Missing(missing)) };
         let others = found.collect();
-        segments.push(Segment { start, size: part.size, blob, mountpath, others });
+        pieces.push(Piece { start, size: part.size, blob, mountpath, others });
         start = start.saturating_add(part.size);
     }
-    Ok(Opened::Payload(Payload::Parts(Arc::new(Parts { segments, _pins: pins }))))
+    Ok(Opened::Payload(Payload::Parts(Arc::new(Parts { pieces, _pins: pins }))))
 }
 
 fn absent(place: Place) -> String {
@@ -129,21 +123,21 @@ fn absent(place: Place) -> String {
 
 impl Parts {
     /// The part that holds payload byte `offset`, and the offset in it.
-    pub(crate) fn locate(&self, offset: u64) -> Option<(&Segment, u64)> {
-        let after = self.segments.partition_point(|segment| segment.start <= offset);
+    pub(crate) fn locate(&self, offset: u64) -> Option<(&Piece, u64)> {
+        let after = self.pieces.partition_point(|piece| piece.start <= offset);
         // Of several parts with one start, all but the last are empty.
-        let segment = self.segments.get(after.checked_sub(1)?)?;
-        let within = offset - segment.start;
-        (within < segment.size).then_some((segment, within))
+        let piece = self.pieces.get(after.checked_sub(1)?)?;
+        let within = offset - piece.start;
+        (within < piece.size).then_some((piece, within))
     }
 
     pub(crate) fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buf.is_empty() {
-            let (segment, within) =
+            let (piece, within) =
                 self.locate(offset).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-            let room = usize::try_from(segment.size - within).unwrap_or(usize::MAX).min(buf.len());
+            let room = usize::try_from(piece.size - within).unwrap_or(usize::MAX).min(buf.len());
             let (now, later) = buf.split_at_mut(room);
-            segment.read_exact_at(now, within)?;
+            piece.read_exact_at(now, within)?;
             offset += room as u64;
             buf = later;
         }
@@ -151,7 +145,7 @@ impl Parts {
     }
 }
 
-impl Segment {
+impl Piece {
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
@@ -162,36 +156,31 @@ impl Segment {
         buf.get_mut(..room).unwrap_or_default()
     }
 
-    /// The file, if it is open.
-    pub(crate) fn cached(&self) -> Option<Arc<File>> {
-        self.mountpath.descriptors.get(self.blob)
+    /// The blob, if its file is open. Of a blob in a segment that is not known without asking the index.
+    pub(crate) fn cached(&self) -> Option<Stored> {
+        self.mountpath.descriptors.get(self.blob).map(Stored::whole)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], within: u64) -> io::Result<()> {
-        let read = self.open().and_then(|file| file.read_exact_at(buf, within));
+        let read = self.open().and_then(|blob| blob.read_exact_at(buf, within));
         let Err(error) = read else { return Ok(()) };
         self.mountpath.faults.note(Tried::Read, &error);
         for (blob, mountpath) in &self.others {
-            let file = mountpath.files.open_blob(*blob).ok().flatten();
-            if file.is_some_and(|file| file.read_exact_at(buf, within).is_ok()) {
+            let other = mountpath.open_blob(*blob, false).ok().flatten();
+            if other.is_some_and(|other| other.read_exact_at(buf, within).is_ok()) {
                 return Ok(());
             }
         }
         Err(error)
     }
 
-    fn open(&self) -> io::Result<Arc<File>> {
-        if let Some(file) = self.cached() {
-            return Ok(file);
-        }
-        let opened = self.mountpath.files.open_blob(self.blob).map_err(io::Error::other)?;
-        let file = Arc::new(opened.ok_or_else(|| {
+    fn open(&self) -> io::Result<Stored> {
+        // Kept open: a discarded blob is forgotten there, so an open part does not hold its space.
+        let opened = self.mountpath.open_blob(self.blob, true).map_err(io::Error::other)?;
+        opened.ok_or_else(|| {
             let path = self.mountpath.files.blob_path(self.blob);
             let message = format!("part {} of an object is missing", path.display());
             io::Error::new(io::ErrorKind::NotFound, message)
-        })?);
-        // A discarded blob is forgotten there, so an open part does not hold its space.
-        self.mountpath.descriptors.insert(self.blob, &file);
-        Ok(file)
+        })
     }
 }

@@ -1,14 +1,9 @@
 //! Reading one object.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
-use std::num::NonZeroU64;
-use std::os::unix::fs::FileExt as _;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-
-use rustix::fs::{Advice, fadvise};
-use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::error::StoreError;
 use crate::faults::{self, Tried};
@@ -74,8 +69,8 @@ impl ObjectReader {
         let buf = self.within(buf, offset);
         let wanted = buf.len();
         let read = match &self.payload {
-            Payload::Whole(file) => {
-                let read = file.read_exact_at(buf, offset);
+            Payload::Whole(stored) => {
+                let read = stored.read_exact_at(buf, offset);
                 read.inspect_err(|error| faults::note(&self.mountpath, Tried::Read, error))
             }
             Payload::Parts(parts) => parts.read_exact_at(buf, offset),
@@ -98,10 +93,10 @@ impl ObjectReader {
             return Ok(Some(0));
         }
         match &self.payload {
-            Payload::Whole(file) => read_nowait(file, buf, offset),
+            Payload::Whole(stored) => stored.read_nowait(buf, offset),
             Payload::Parts(parts) => match parts.locate(offset) {
                 Some((part, within)) => match part.cached() {
-                    Some(file) => read_nowait(&file, part.clip(buf, within), within),
+                    Some(stored) => stored.read_nowait(part.clip(buf, within), within),
                     None => Ok(None),
                 },
                 None => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -112,18 +107,13 @@ impl ObjectReader {
     /// Asks the system to have `length` bytes from `offset` on in memory soon. A hint: failure costs
     /// speed only, and what lies in a part that is not open yet is passed over.
     pub fn will_need(&self, offset: u64, length: u64) {
-        let advise = |file: &File, offset, length| {
-            if let Some(length) = NonZeroU64::new(length) {
-                let _ = fadvise(file, offset, Some(length), Advice::WillNeed);
-            }
-        };
         match &self.payload {
-            Payload::Whole(file) => advise(file, offset, length),
+            Payload::Whole(stored) => stored.will_need(offset, length),
             Payload::Parts(parts) => {
                 if let Some((part, within)) = parts.locate(offset)
-                    && let Some(file) = part.cached()
+                    && let Some(stored) = part.cached()
                 {
-                    advise(&file, within, length.min(part.size() - within));
+                    stored.will_need(within, length.min(part.size() - within));
                 }
             }
         }
@@ -135,10 +125,14 @@ impl ObjectReader {
     pub fn locate(&self, offset: u64) -> Option<(Arc<File>, u64, u64)> {
         let left = self.meta.size.checked_sub(offset).filter(|left| *left > 0)?;
         match &self.payload {
-            Payload::Whole(file) => Some((Arc::clone(file), offset, left)),
+            Payload::Whole(stored) => {
+                let (file, at) = stored.locate(offset);
+                Some((file, at, left))
+            }
             Payload::Parts(parts) => {
                 let (part, within) = parts.locate(offset)?;
-                Some((part.cached()?, within, part.size() - within))
+                let (file, at) = part.cached()?.locate(within);
+                Some((file, at, part.size() - within))
             }
         }
     }
@@ -154,18 +148,5 @@ impl ObjectReader {
 impl aistore_core::tar::ReadAt for ObjectReader {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         Self::read_at(self, buf, offset)
-    }
-}
-
-fn read_nowait(file: &File, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
-    let mut slices = [IoSliceMut::new(buf)];
-    match rustix::io::preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(read) => Ok(Some(read)),
-        // Not cached, or a file system or kernel that cannot tell.
-        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR | Errno::INVAL) => {
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
     }
 }

@@ -266,7 +266,7 @@ fn plan_part(
     let usable = |place: &&Place| {
         let home = set.available().iter().find(|one| one.digest == place.mountpath);
         !order.bad.contains(place)
-            && home.is_some_and(|home| home.files.has_blob(place.blob).unwrap_or(false))
+            && home.is_some_and(|home| home.has_blob(place.blob).unwrap_or(false))
     };
     let most = order.copies.clamp(1, set.available().len());
     let keep: Vec<Place> = part.places.iter().filter(usable).take(most).copied().collect();

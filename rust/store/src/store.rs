@@ -9,7 +9,7 @@ use std::thread::{JoinHandle, ScopedJoinHandle};
 
 use crate::appends;
 use crate::codec::{self, RESERVED_BID};
-use crate::config::{Condition, PutOptions, StoreConfig};
+use crate::config::{Condition, Limits, MAX_SEGMENT_BYTES, PutOptions, StoreConfig};
 use crate::descriptors::MAX_CACHED_BLOB_BYTES;
 use crate::error::StoreError;
 use crate::faults::Tried;
@@ -73,15 +73,17 @@ impl Store {
         if scattered {
             tracing::warn!("the set of mountpaths changed: objects are looked up on all of them");
         }
-        let cache = config.index_cache_bytes / count as u64;
-        let descriptors = DESCRIPTORS.div_ceil(count);
+        let limits = Limits {
+            cache_bytes: config.index_cache_bytes / count as u64,
+            descriptors: DESCRIPTORS.div_ceil(count),
+            max_record_bytes: config.max_record_bytes,
+            segment_bytes: config.segment_bytes.min(MAX_SEGMENT_BYTES),
+        };
         // At once, as each may have a journal to replay or an index to rebuild.
-        let (watermark, per_mountpath) = (Watermark::default(), (cache, descriptors));
+        let watermark = Watermark::default();
         let opened: Vec<_> = std::thread::scope(|scope| {
             let open = |one| {
-                scope.spawn(|| {
-                    Mountpath::open(one, &peers, scattered, per_mountpath, watermark.clone())
-                })
+                scope.spawn(|| Mountpath::open(one, &peers, scattered, limits, watermark.clone()))
             };
             let threads: Vec<_> = claimed.into_iter().map(open).collect();
             threads.into_iter().map(ScopedJoinHandle::join).collect()
@@ -102,7 +104,7 @@ impl Store {
         let sweepers =
             if config.disabled.is_empty() { sweep::start(&shared, &cancel)? } else { Vec::new() };
         let sweepers = Mutex::new(sweepers);
-        let admin = mountpaths::admin(config.disabled, config.draining, per_mountpath);
+        let admin = mountpaths::admin(config.disabled, config.draining, limits);
         Ok(Self { shared, admin, cancel, sweepers })
     }
 

@@ -8,10 +8,12 @@ use std::thread::JoinHandle;
 
 use crate::appends;
 use crate::codec::{self, RESERVED_BID, V2};
+use crate::compaction::location;
 use crate::error::StoreError;
 use crate::files::{parse_blob_name, read_dir};
 use crate::meta::{BlobId, Place, Role};
 use crate::mountpath::Mountpath;
+use crate::segments::Scan;
 use crate::set::MountpathSet;
 use crate::shared::Shared;
 use crate::trailer;
@@ -23,6 +25,10 @@ use crate::uploads;
 const MAX_ORPHANS: usize = 4096;
 /// Referenced ids held in memory at once (8 bytes each); more objects mean more passes over the index.
 const IDS_PER_PASS: usize = 512 * 1024;
+/// So much of the newest segments is searched for records of calls that a crash cut short. All such calls
+/// together, a batch of a compaction included, write less; what is older yet is found when its segment is
+/// compacted.
+const BYTES_OF_A_CRASH: u64 = 64 << 20;
 /// Blob directories.
 const DIRS: usize = 256;
 
@@ -98,10 +104,11 @@ fn sweep(
     mountpath: &Mountpath,
     cancel: &AtomicBool,
 ) -> Result<Outcome, StoreError> {
-    let orphans = match find_orphans(shared, mountpath, cancel)? {
-        Found::Orphans(orphans) => orphans,
+    let found = find_orphans(shared, mountpath, cancel)?;
+    let orphans = match found {
+        Found::Orphans(orphans) if note_lost_records(mountpath)? => orphans,
         Found::Cancelled => return Ok(Outcome::Cancelled),
-        Found::TooMany => {
+        Found::Orphans(_) | Found::TooMany => {
             tracing::error!(mountpath = %mountpath.path().display(), limit = MAX_ORPHANS,
             "the index lacks many blobs: nothing is removed, the next start rebuilds the index");
             mountpath.request_rebuild();
@@ -120,6 +127,38 @@ fn sweep(
     Ok(Outcome::Done(removed))
 }
 
+/// Notes records as dead that a crash left without a location, so that they count as waste: those at the
+/// end, which were appended last. `false`, and none noted, when there are more than a crash can leave.
+fn note_lost_records(mountpath: &Mountpath) -> Result<bool, StoreError> {
+    let mut lost = Vec::new();
+    let mut passed = 0;
+    for fill in mountpath.segments.fills().iter().rev() {
+        if passed >= BYTES_OF_A_CRASH {
+            break;
+        }
+        passed += fill.bytes;
+        let Some(file) = mountpath.segments.file(fill.number)? else { continue };
+        let path = mountpath.segments.path(fill.number);
+        let failed = |source| StoreError::io(&path, "read", source);
+        let dead = mountpath.segments.dead_of(fill.number)?;
+        let mut scan = Scan::new(&file).map_err(failed)?;
+        while let Some(record) = scan.next().map_err(failed)? {
+            let (blob, at) = (record.header.blob, location(fill.number, &record));
+            if blob <= mountpath.first_of_run
+                && !dead.contains(&record.offset)
+                && mountpath.locations.get(&mountpath.index, blob)? != Some(at)
+            {
+                lost.push(at);
+                if lost.len() > MAX_ORPHANS {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    lost.into_iter().for_each(|at| mountpath.segments.mark_dead(at));
+    Ok(true)
+}
+
 /// What a search for orphans found.
 enum Found {
     Orphans(Vec<BlobId>),
@@ -136,7 +175,7 @@ fn find_orphans(
 ) -> Result<Found, StoreError> {
     let passes = (mountpath.index.approximate_len() / IDS_PER_PASS + 1).min(DIRS);
     let dirs = mountpath.files.blob_dirs()?;
-    let (mut orphans, mut suspicious) = (Vec::new(), 0);
+    let (mut orphans, mut looked_at, mut suspicious) = (Vec::new(), 0, 0);
     for pass in 0..passes {
         let mine = |low_byte: u8| usize::from(low_byte) % passes == pass;
         let mut referenced = HashSet::new();
@@ -159,16 +198,29 @@ fn find_orphans(
                 let Some(blob) = parse_blob_name(&entry.file_name()) else { continue };
                 if blob <= mountpath.first_of_run && !referenced.contains(&blob) {
                     orphans.push(blob);
-                    // Parts may be many: those of puts that a crash cut short.
-                    if !is_part(mountpath, blob)? {
-                        suspicious += 1;
-                        if suspicious > MAX_ORPHANS {
-                            return Ok(Found::TooMany);
-                        }
-                    }
                 }
             }
         }
+        for entry in mountpath.index.locations() {
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(Found::Cancelled);
+            }
+            let (blob, _) = entry?;
+            let old = blob <= mountpath.first_of_run && mine(blob.0.to_le_bytes()[0]);
+            if old && !referenced.contains(&blob) {
+                orphans.push(blob);
+            }
+        }
+        for orphan in orphans.get(looked_at..).unwrap_or_default() {
+            // Parts may be many: those of puts that a crash cut short.
+            if !is_part(mountpath, *orphan)? {
+                suspicious += 1;
+                if suspicious > MAX_ORPHANS {
+                    return Ok(Found::TooMany);
+                }
+            }
+        }
+        looked_at = orphans.len();
     }
     Ok(Found::Orphans(orphans))
 }
@@ -220,8 +272,8 @@ pub(crate) fn is_referenced(set: &MountpathSet, to: &Mountpath) -> Result<bool, 
 }
 
 fn is_part(mountpath: &Mountpath, blob: BlobId) -> Result<bool, StoreError> {
-    let Some(file) = mountpath.files.open_blob(blob)? else { return Ok(true) };
-    Ok(match trailer::read(&file) {
+    let Some(blob) = mountpath.open_blob(blob, false)? else { return Ok(true) };
+    Ok(match trailer::read(&blob) {
         Ok(Ok(description)) => matches!(description.role, Role::Part { .. }),
         _ => false,
     })

@@ -10,14 +10,13 @@
 //!
 //! The payload comes first so that its offset in the file is 0, the same for every object.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use crate::codec::{
     Input, V2, decode_meta, decode_role, encode_meta, encode_role, put_bytes, version_of,
 };
 use crate::meta::{MAX_CUSTOM_BYTES, MAX_NAME_BYTES, MAX_PARTS, MAX_PLACES, ObjectMeta, Role};
+use crate::stored::Stored;
 
 const MAGIC: [u8; 8] = *b"AISBLOB\n";
 const FOOTER_BYTES: usize = 16;
@@ -58,11 +57,11 @@ pub(crate) fn encode(role: Role, bid: u64, name: &str, meta: &ObjectMeta) -> Vec
 }
 
 /// Reads the trailer of a blob; the inner error says what is wrong with it.
-pub(crate) fn read(file: &File) -> io::Result<Result<Description, &'static str>> {
-    let length = file.metadata()?.len();
+pub(crate) fn read(blob: &Stored) -> io::Result<Result<Description, &'static str>> {
+    let length = blob.length()?;
     let window = usize::try_from(length).unwrap_or(usize::MAX).min(FIRST_READ_BYTES);
     let mut tail = vec![0; window];
-    file.read_exact_at(&mut tail, length - window as u64)?;
+    blob.read_exact_at(&mut tail, length - window as u64)?;
     let body_bytes = match body_length(&tail) {
         Ok(bytes) => bytes,
         Err(reason) => return Ok(Err(reason)),
@@ -73,19 +72,30 @@ pub(crate) fn read(file: &File) -> io::Result<Result<Description, &'static str>>
     }
     if whole > window {
         tail = vec![0; whole];
-        file.read_exact_at(&mut tail, length - whole as u64)?;
+        blob.read_exact_at(&mut tail, length - whole as u64)?;
     }
     let trailer = tail.get(tail.len() - whole..).unwrap_or_default();
-    Ok(parse(trailer).and_then(|description| {
-        // With parts the payload lies in other blobs.
-        let here = if description.meta.parts.is_empty() { description.meta.size } else { 0 };
-        let described = here.checked_add(whole as u64);
-        if described == Some(length) {
-            Ok(description)
-        } else {
-            Err("the payload has another length")
-        }
-    }))
+    Ok(checked(trailer, length))
+}
+
+/// Parses the trailer of a record whose payload and trailer have `length` bytes.
+pub(crate) fn of_record(trailer: &[u8], length: u32) -> Result<Description, &'static str> {
+    if body_length(trailer)? + FOOTER_BYTES != trailer.len() {
+        return Err("the trailer has another length");
+    }
+    checked(trailer, u64::from(length))
+}
+
+/// Parses a trailer and compares its payload size with the blob's length.
+fn checked(trailer: &[u8], length: u64) -> Result<Description, &'static str> {
+    let description = parse(trailer)?;
+    // With parts the payload lies in other blobs.
+    let here = if description.meta.parts.is_empty() { description.meta.size } else { 0 };
+    if here.checked_add(trailer.len() as u64) == Some(length) {
+        Ok(description)
+    } else {
+        Err("the payload has another length")
+    }
 }
 
 fn body_length(tail: &[u8]) -> Result<usize, &'static str> {
@@ -138,7 +148,7 @@ mod tests {
     fn read_bytes(bytes: &[u8]) -> Result<Description, &'static str> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        read(&file).unwrap()
+        read(&Stored::whole(std::sync::Arc::new(file))).unwrap()
     }
 
     #[test]

@@ -400,6 +400,8 @@ pub(crate) fn publish_part(
         ..ObjectMeta::default()
     };
     blob.publish(&trailer::encode(role, bid, name, &meta), meta.blob)?;
+    // What names a part may be committed elsewhere.
+    mountpath.settle_blobs()?;
     let place = Place { mountpath: mountpath.digest, blob: meta.blob };
     Ok(Part { size: meta.size, crc32c, places: vec![place] })
 }
@@ -414,6 +416,8 @@ pub(crate) fn publish_manifest(
 ) -> Result<BlobId, StoreError> {
     let mut blob = BlobWriter::for_description(Arc::clone(mountpath))?;
     blob.publish(&trailer::encode(role, bid, name, meta), meta.blob)?;
+    // What is recorded of it may be committed elsewhere first.
+    mountpath.settle_blobs()?;
     Ok(meta.blob)
 }
 

@@ -37,7 +37,7 @@ fn an_object_grows_only_when_it_is_flushed() {
     assert_eq!((meta.version, meta.checksum_type), (2, ChecksumType::Xxhash2));
     assert_eq!(get(&store, "o").unwrap(), b"old+one+two");
     assert!(fixture.files("appends").is_empty());
-    assert_eq!(fixture.files("blobs").len(), 1);
+    assert_eq!(fixture.blobs().len(), 1);
     let object = uname(BID, "o");
     let gone = store.continue_append((BID, &object), second);
     assert!(matches!(gone, Err(StoreError::UnknownAppend { .. })));

@@ -58,16 +58,16 @@ fn a_large_object_is_cut_into_chunks_over_the_mountpaths() {
     let used: std::collections::BTreeSet<_> =
         meta.parts.iter().map(|part| part.places[0].mountpath).collect();
     assert_eq!(used.len(), 3);
-    assert_eq!(fixture.files("blobs").len(), 8);
+    assert_eq!(fixture.blobs().len(), 8);
     assert_eq!(list(&store, "", false, 10), ["big"]);
     for (part, bytes) in meta.parts.iter().zip(bytes.chunks(150_000)) {
         assert_eq!(part.crc32c, crc32c::crc32c(bytes));
     }
     put(&store, "big", b"small").unwrap();
-    assert_eq!(fixture.files("blobs").len(), 1);
+    assert_eq!(fixture.blobs().len(), 1);
     put_chunked(&store, "big", &bytes, 400_000);
     assert!(delete(&store, "big"));
-    assert!(fixture.files("blobs").is_empty());
+    assert!(fixture.blobs().is_empty());
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn an_abandoned_or_refused_put_leaves_no_chunk() {
     let mut writer = begin(PutOptions { expected, ..chunked(1, 1000, Some(1 << 20)) });
     writer.write(&pattern(200_000)).unwrap();
     assert!(matches!(writer.finish(), Err(StoreError::Checksum { .. })));
-    assert!(fixture.files("blobs").is_empty() && fixture.files("tmp").is_empty());
+    assert!(fixture.blobs().is_empty() && fixture.files("tmp").is_empty());
 }
 
 #[test]
@@ -119,14 +119,14 @@ fn readers_keep_the_version_they_opened() {
     // What the reader kept goes with the next removal of a part.
     put_chunked(&store, "p", &bytes, 400_000);
     delete(&store, "p");
-    assert!(fixture.files("blobs").is_empty());
+    assert!(fixture.blobs().is_empty());
 }
 
 #[test]
 fn a_lost_part_is_reported_with_its_path() {
     let fixture = Fixture::new(1);
     let store = fixture.open();
-    put_chunked(&store, "o", &pattern(500_000), 60_000);
+    put_chunked(&store, "o", &pattern(500_000), 100_000);
     let meta = store.head(BID, &uname(BID, "o"), "o").unwrap().unwrap();
     let lost = meta.parts[3].places[0].blob.to_string();
     let path = fixture.files("blobs").into_iter().find(|path| path.ends_with(&lost)).unwrap();
@@ -158,7 +158,7 @@ fn metadata_changes_without_touching_the_payload() {
     assert_eq!(after.custom["round"], "2");
     assert_eq!((get(&store, "s").unwrap(), get(&store, "l").unwrap()), (small, large));
     // One payload and one description; three chunks and one description.
-    assert_eq!(fixture.files("blobs").len(), 2 + 4);
+    assert_eq!(fixture.blobs().len(), 2 + 4);
     let none = store.patch_custom(BID, &uname(BID, "x"), "x", |_| {}).unwrap();
     assert!(none.is_none());
     let huge = store.patch_custom(BID, &uname(BID, "s"), "s", |custom| {
@@ -167,7 +167,7 @@ fn metadata_changes_without_touching_the_payload() {
     assert!(matches!(huge, Err(StoreError::Invalid(_))));
     put(&store, "s", b"new").unwrap();
     assert!(delete(&store, "l"));
-    assert_eq!(fixture.files("blobs").len(), 1);
+    assert_eq!(fixture.blobs().len(), 1);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn changes_survive_a_lost_index() {
     }
     // The sweep that follows a rebuild may still be at work.
     store.close().unwrap();
-    assert!(fixture.files("blobs").is_empty());
+    assert!(fixture.blobs().is_empty());
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_rename_overwrites_and_refuses_nonsense() {
     assert!(rename(&store, "a", "b"));
     assert_eq!(get(&store, "b").unwrap(), pattern(5_000));
     assert_eq!(list(&store, "", false, 10), ["b"]);
-    assert_eq!(fixture.files("blobs").len(), 6);
+    assert_eq!(fixture.blobs().len(), 6);
     assert!(!rename(&store, "a", "c"));
     for bad in ["", "b"] {
         let (from, to) = (uname(BID, "b"), uname(BID, bad));
@@ -223,7 +223,7 @@ fn a_rename_overwrites_and_refuses_nonsense() {
     // Back and forth: the name that the payload was put under may be used again.
     assert!(rename(&store, "b", "a") && rename(&store, "a", "b") && rename(&store, "b", "a"));
     assert_eq!(get(&store, "a").unwrap(), pattern(5_000));
-    assert_eq!(fixture.files("blobs").len(), 6);
+    assert_eq!(fixture.blobs().len(), 6);
 }
 
 #[test]

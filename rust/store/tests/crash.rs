@@ -20,6 +20,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use aistore_store::{Store, StoreConfig};
@@ -144,9 +145,17 @@ fn say(kind: &str, name: &str, number: u64, operation: &str, version: u64) {
 /// The writer: works until it is killed.
 fn write_until_killed(seed: u64, paths: &str) {
     let paths = paths.split(':').map(Into::into).collect();
-    let store = Store::open(StoreConfig::new(paths)).unwrap();
+    // Small, so that kills hit compactions and changes of segment too.
+    let config = StoreConfig { segment_bytes: 100_000, ..StoreConfig::new(paths) };
+    let store = Store::open(config).unwrap();
     say("B", "ready", 0, "", 0);
     std::thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                store.compact(&AtomicBool::new(false)).unwrap();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
         for thread in 0..THREADS {
             let store = &store;
             scope.spawn(move || {
@@ -254,7 +263,7 @@ fn what_was_acknowledged_survives_sigkill() {
 fn wait_for_sweep(fixture: &Fixture, objects: usize, context: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let blobs = fixture.files("blobs").len();
+        let blobs = fixture.blobs().len();
         if blobs == objects {
             return;
         }

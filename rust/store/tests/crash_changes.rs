@@ -370,8 +370,8 @@ fn survive(test: &str, rounds: u64) {
             }
         }
         let deadline = Instant::now() + Duration::from_secs(20);
-        while fixture.files("blobs").len() != expected_blobs(&store) {
-            let counts = (fixture.files("blobs").len(), expected_blobs(&store));
+        while fixture.blobs().len() != expected_blobs(&store) {
+            let counts = (fixture.blobs().len(), expected_blobs(&store));
             assert!(Instant::now() < deadline, "{context}: blobs found and expected: {counts:?}");
             std::thread::sleep(Duration::from_millis(5));
         }

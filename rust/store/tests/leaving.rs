@@ -88,11 +88,11 @@ fn open_uploads_move_and_go_on() {
             send(&store, name, *id, number);
         }
     }
-    let blobs = fixture.files("blobs").len();
+    let blobs = fixture.blobs().len();
     for gone in [&fixture.paths[0], &fixture.paths[1]] {
         drain(&store, gone);
-        assert_eq!(files_on(gone, "blobs"), 0);
-        assert_eq!((store.uploads(BID).unwrap().len(), fixture.files("blobs").len()), (12, blobs));
+        assert_eq!(support::blobs_on(gone).len(), 0);
+        assert_eq!((store.uploads(BID).unwrap().len(), fixture.blobs().len()), (12, blobs));
     }
     drop(store);
     // Their new places survive a restart.
@@ -107,7 +107,7 @@ fn open_uploads_move_and_go_on() {
         }
     }
     store.destroy_bucket(BID).unwrap();
-    assert!(fixture.files("blobs").is_empty() && store.buckets().unwrap().is_empty());
+    assert!(fixture.blobs().is_empty() && store.buckets().unwrap().is_empty());
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_part_under_way_follows_to_another_mountpath() {
     }
     complete(&store, "o", id, 6);
     assert_eq!(
-        (files_on(&fixture.paths[0], "blobs"), files_on(&fixture.paths[1], "blobs")),
+        (support::blobs_on(&fixture.paths[0]).len(), support::blobs_on(&fixture.paths[1]).len()),
         (0, 7)
     );
     assert!(fixture.files("tmp").is_empty());
@@ -153,7 +153,7 @@ fn a_cut_put_under_way_follows_with_its_chunks() {
         store.attach(&fixture.paths[gone]).unwrap();
         resilver(&store);
         assert!(get(&store, "o").unwrap() == bytes);
-        assert_eq!(fixture.files("blobs").len(), 10);
+        assert_eq!(fixture.blobs().len(), 10);
     }
 }
 
@@ -176,9 +176,9 @@ fn append_sessions_move_and_go_on() {
         store.flush_append((BID, &uname(BID, name), name), *state, &options()).unwrap();
         assert!(get(&store, name).unwrap() == [vec![1; 100_000], b"++".to_vec()].concat());
     }
-    assert_eq!(fixture.files("blobs").len(), 11);
+    assert_eq!(fixture.blobs().len(), 11);
     store.destroy_bucket(BID).unwrap();
-    assert!(fixture.files("appends").is_empty() && fixture.files("blobs").is_empty());
+    assert!(fixture.files("appends").is_empty() && fixture.blobs().is_empty());
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_mountpath_waits_for_an_append_under_way() {
         store.flush_append((BID, &uname(BID, &name), &name), state, &options()).unwrap();
         assert_eq!(get(&store, &name).unwrap(), b"a");
     }
-    assert_eq!(files_on(&fixture.paths[0], "blobs"), 0);
+    assert_eq!(support::blobs_on(&fixture.paths[0]).len(), 0);
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn changed_and_renamed_objects_lose_nothing_while_mountpaths_leave() {
         let meta = store.head(BID, &uname(BID, &name), &name).unwrap().unwrap();
         blobs += 1 + meta.parts.len();
     }
-    assert_eq!(fixture.files("blobs").len(), blobs);
+    assert_eq!(fixture.blobs().len(), blobs);
 }
 
 #[test]

@@ -9,13 +9,11 @@
 
 mod support;
 
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use aistore_core::checksum::ChecksumType;
 use aistore_store::{Chunks, Home, ObjectMeta, Pass, PutOptions, Store, StoreError};
-use support::{BID, Fixture, delete, get, list, put_in, uname};
+use support::{BID, Fixture, delete, flip, get, list, put_in, uname};
 
 fn options(copies: usize) -> PutOptions {
     PutOptions { copies, checksum: ChecksumType::Xxhash2, ..support::options() }
@@ -41,20 +39,7 @@ fn content(i: usize) -> Vec<u8> {
 }
 
 fn blobs(fixture: &Fixture) -> usize {
-    fixture.files("blobs").len()
-}
-
-fn flip(path: &PathBuf) {
-    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, 3).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], 3).unwrap();
-}
-
-fn main_blob(fixture: &Fixture, meta: &ObjectMeta) -> PathBuf {
-    let name = meta.blob.to_string();
-    let files = fixture.files("blobs");
-    files.into_iter().find(|path| path.file_name().unwrap().to_str() == Some(&name)).unwrap()
+    fixture.blobs().len()
 }
 
 #[test]
@@ -114,7 +99,7 @@ fn a_flipped_bit_is_healed_from_a_copy() {
     let fixture = Fixture::new(2);
     let store = fixture.open();
     let meta = mirrored(&store, "two", &content(9), 2);
-    flip(&main_blob(&fixture, &meta));
+    flip(&fixture, meta.blob, 3);
     let verified = store.open_verified(BID, &uname(BID, "two"), "two").unwrap().unwrap();
     assert!(verified.healed);
     assert!(get(&store, "two").unwrap() == content(9));
@@ -123,20 +108,24 @@ fn a_flipped_bit_is_healed_from_a_copy() {
     assert_eq!(again.reader.meta().copies.len(), 1);
 
     let meta = mirrored(&store, "one", &content(8), 1);
-    flip(&main_blob(&fixture, &meta));
+    flip(&fixture, meta.blob, 3);
     let error = store.open_verified(BID, &uname(BID, "one"), "one").unwrap_err();
     assert!(matches!(error, StoreError::Checksum { .. }), "{error}");
 }
 
+fn path_of(fixture: &Fixture, meta: &ObjectMeta) -> std::path::PathBuf {
+    fixture.blobs().into_iter().find(|blob| blob.id == meta.blob.0).unwrap().path
+}
+
 #[test]
 fn a_lost_or_short_blob_is_read_from_the_copy() {
-    let fixture = Fixture::new(2);
+    let fixture = Fixture::of_files(2);
     let store = fixture.open();
     let lost = mirrored(&store, "lost", &content(20), 2);
-    std::fs::remove_file(main_blob(&fixture, &lost)).unwrap();
+    std::fs::remove_file(path_of(&fixture, &lost)).unwrap();
     assert!(get(&store, "lost").unwrap() == content(20));
     let short = mirrored(&store, "short", &content(21), 2);
-    let path = main_blob(&fixture, &short);
+    let path = path_of(&fixture, &short);
     std::fs::File::options().write(true).open(path).unwrap().set_len(5).unwrap();
     assert!(get(&store, "short").unwrap() == content(21));
     let verified = store.open_verified(BID, &uname(BID, "short"), "short").unwrap().unwrap();

@@ -5,12 +5,10 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
 
 use aistore_core::checksum::ChecksumType;
 use aistore_store::{Chunks, ObjectMeta, PartOptions, Place, PutOptions, Store, StoreError};
-use support::{BID, Fixture, delete, emptied, get, list, put_in, uname};
+use support::{BID, Fixture, delete, emptied, flip, get, list, put_in, uname};
 
 const OLD: &[u8] = b"what was there before";
 
@@ -115,7 +113,7 @@ fn whatever_replaces_a_mirrored_object_leaves_nothing_of_it() {
             // What is renamed keeps copies whose payload its description does not name.
             if what != "rename" {
                 let all: usize = ["o", "p"].iter().map(|name| blobs_of(&head(&store, name))).sum();
-                assert_eq!(fixture.files("blobs").len(), all, "{what}, patched: {patched}");
+                assert_eq!(fixture.blobs().len(), all, "{what}, patched: {patched}");
             }
             // No mountpath alone knows of another version.
             for copies in [3, 1, 2] {
@@ -125,11 +123,11 @@ fn whatever_replaces_a_mirrored_object_leaves_nothing_of_it() {
                     assert!(get(&store, name).unwrap() == bytes, "{what}");
                 }
                 let all: usize = ["o", "p"].iter().map(|name| blobs_of(&head(&store, name))).sum();
-                assert_eq!(fixture.files("blobs").len(), all, "{what}, {copies} copies");
+                assert_eq!(fixture.blobs().len(), all, "{what}, {copies} copies");
             }
             assert_eq!(list(&store, "", false, 10), ["o", "p"]);
             assert!(delete(&store, "o") && delete(&store, "p"));
-            assert!(fixture.files("blobs").is_empty(), "{what}");
+            assert!(fixture.blobs().is_empty(), "{what}");
         }
     }
 }
@@ -141,7 +139,7 @@ fn chunks_are_mirrored_while_they_are_written() {
     for copies in 1..=3 {
         let meta = cut(&store, "o", &content(200_000), copies);
         check_copies(&meta, copies, "cut");
-        assert_eq!((meta.parts.len(), blobs_of(&meta)), (7, fixture.files("blobs").len()));
+        assert_eq!((meta.parts.len(), blobs_of(&meta)), (7, fixture.blobs().len()));
         assert_eq!(store.set_copies(BID, &uname(BID, "o"), "o", copies).unwrap(), None);
     }
     store.close().unwrap();
@@ -180,7 +178,7 @@ fn a_flipped_bit_is_found_after_a_change_of_metadata_or_name() {
             assert_eq!(meta.parts[0].places.len(), copies);
             assert_eq!((meta.parts.len(), meta.parts[0].crc32c), (1, 0));
             assert!(!verify(name).unwrap().unwrap().healed);
-            flip(&fixture, meta.parts[0].places[0]);
+            flip(&fixture, meta.parts[0].places[0].blob, 777);
             if copies == 1 {
                 let error = verify(name).unwrap_err();
                 assert!(matches!(error, StoreError::Checksum { .. }), "{error}");
@@ -195,17 +193,7 @@ fn a_flipped_bit_is_found_after_a_change_of_metadata_or_name() {
                 check_copies(&head(&store, name), 2, name);
             }
             assert!(delete(&store, name));
-            assert!(fixture.files("blobs").is_empty());
+            assert!(fixture.blobs().is_empty());
         }
     }
-}
-
-fn flip(fixture: &Fixture, place: Place) {
-    let name = place.blob.to_string();
-    let path: PathBuf =
-        fixture.files("blobs").into_iter().find(|path| path.ends_with(&name)).unwrap();
-    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, 777).unwrap();
-    file.write_all_at(&[byte[0] ^ 4], 777).unwrap();
 }

@@ -97,7 +97,7 @@ proptest! {
             prop_assert_eq!(read.as_ref(), Some(bytes));
         }
         prop_assert_eq!(list(open, "", false, 1000), expected_list(&model, "", false));
-        prop_assert_eq!(fixture.files("blobs").len(), model.len());
+        prop_assert_eq!(fixture.blobs().len(), model.len());
         prop_assert!(fixture.files("tmp").is_empty());
     }
 

@@ -62,11 +62,7 @@ fn a_mountpath_that_leaves_gives_its_objects_away_first() {
     let store = fixture.open();
     fill(&store, 300);
     let gone = &fixture.paths[1];
-    let on_it = || {
-        let mut found = Vec::new();
-        support::walk(&gone.join("ais/blobs"), &mut found);
-        found.len()
-    };
+    let on_it = || support::blobs_on(gone).len();
     let before = on_it();
     assert!(before > 50);
     store.detach(gone, true).unwrap();
@@ -89,7 +85,7 @@ fn a_mountpath_that_leaves_gives_its_objects_away_first() {
     assert!(resilver(&store).moved > 50);
     check(&store, 300);
     assert!(on_it() > 50);
-    assert_eq!(fixture.files("blobs").len(), 300);
+    assert_eq!(fixture.blobs().len(), 300);
 }
 
 #[test]
@@ -197,5 +193,5 @@ fn nothing_is_missed_while_mountpaths_come_and_go() {
         assert!(which > 2);
     });
     check(&store, 120);
-    assert_eq!(fixture.files("blobs").len(), 120);
+    assert_eq!(fixture.blobs().len(), 120);
 }

@@ -17,7 +17,7 @@ use support::{BID, Fixture, delete, get, list, put};
 
 /// Leaves the mountpaths as a killed process does: everything written, nothing closed.
 fn crash(fixture: &Fixture, store: &Store) -> Fixture {
-    let after = Fixture::new(fixture.paths.len());
+    let after = Fixture { files_only: fixture.files_only, ..Fixture::new(fixture.paths.len()) };
     for (from, to) in fixture.paths.iter().zip(&after.paths) {
         copy(from, to);
     }
@@ -153,7 +153,7 @@ fn a_rebuild_asked_for_takes_place() {
 
 #[test]
 fn damaged_blobs_are_set_aside_by_a_rebuild_and_never_served() {
-    let fixture = Fixture::new(1);
+    let fixture = Fixture::of_files(1);
     let store = fixture.open();
     fill(&store, 10);
     drop(store);
@@ -180,7 +180,7 @@ fn damaged_blobs_are_set_aside_by_a_rebuild_and_never_served() {
 
 #[test]
 fn superseded_blobs_are_swept_after_a_crash_and_nothing_else() {
-    let fixture = Fixture::new(2);
+    let fixture = Fixture::of_files(2);
     let store = fixture.open();
     fill(&store, 100);
     // What a crash between the index commit and the removal of the old blob leaves.
@@ -223,7 +223,7 @@ fn an_index_that_lacks_many_blobs_is_rebuilt_rather_than_the_blobs_removed() {
     let marker = fixture.paths[0].join("ais/rebuild");
     wait_for("the sweep asks for a rebuild", || marker.exists());
     drop(store);
-    assert_eq!(fixture.files("blobs").len(), 4200);
+    assert_eq!(fixture.blobs().len(), 4200);
     check(&fixture.open(), 4200);
 }
 
@@ -267,11 +267,11 @@ fn objects_are_found_after_mountpaths_are_added_and_removed_and_reordered() {
             put(&store, &name, format!("content {i}").as_bytes()).unwrap();
         }
         check(&store, 100);
-        assert_eq!(fixture.files("blobs").len(), 100);
+        assert_eq!(fixture.blobs().len(), 100);
     }
     let store = open(&[2, 0, 1]);
     for i in 0..100 {
         assert!(delete(&store, &format!("dir{}/object{i:05}", i % 7)));
     }
-    assert!(list(&store, "", false, 10).is_empty() && fixture.files("blobs").is_empty());
+    assert!(list(&store, "", false, 10).is_empty() && fixture.blobs().is_empty());
 }

@@ -78,7 +78,7 @@ fn parts_become_the_object_without_a_copy() {
     assert_eq!(get(&store, "o").unwrap(), pieces.concat());
     assert_eq!((meta.version, meta.chunks()), (2, Some((3, 100_000))));
     assert_eq!((meta.checksum_type, meta.custom["k"].as_str()), (ChecksumType::Crc32c, "v"));
-    assert_eq!(fixture.files("blobs").len(), 4);
+    assert_eq!(fixture.blobs().len(), 4);
     assert!(store.uploads(BID).unwrap().is_empty());
     for result in [
         complete(&store, "o", id, &[1, 2, 3]).map(|_| ()),
@@ -150,7 +150,7 @@ fn the_wrong_parts_are_refused_and_the_upload_stays() {
     assert!(matches!(writer.finish(), Err(StoreError::Checksum { .. })));
     complete(&store, "o", id, &[1, 2, 3]).unwrap();
     assert_eq!(get(&store, "o").unwrap(), b"abC");
-    assert_eq!(fixture.files("blobs").len(), 4);
+    assert_eq!(fixture.blobs().len(), 4);
 }
 
 #[test]
@@ -170,15 +170,15 @@ fn uploads_survive_a_restart_and_end_by_abort_age_or_with_their_bucket() {
     assert_eq!(meta.checksum_type, ChecksumType::Crc32c);
     assert_eq!(get(&store, "o0").unwrap(), [piece(1, 80_000), b"end".to_vec()].concat());
     store.abort_upload(BID, "o1", ids[1]).unwrap();
-    assert_eq!(fixture.files("blobs").len(), 3 + 2);
+    assert_eq!(fixture.blobs().len(), 3 + 2);
     assert_eq!(store.expire_uploads(2_000).unwrap(), 0);
     assert_eq!(store.destroy_bucket(BID + 1).unwrap(), 0);
     assert_eq!(store.expire_uploads(2_001).unwrap(), 2);
-    assert_eq!(fixture.files("blobs").len(), 3);
+    assert_eq!(fixture.blobs().len(), 3);
     let id = start(&store, "late");
     send(&store, "late", id, 1, b"x").unwrap();
     assert_eq!(store.destroy_bucket(BID).unwrap(), 1);
-    assert!(fixture.files("blobs").is_empty() && store.buckets().unwrap().is_empty());
+    assert!(fixture.blobs().is_empty() && store.buckets().unwrap().is_empty());
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn parts_in_parallel_and_resent_parts_add_up() {
     complete(&store, "o", id, &numbers).unwrap();
     let whole: Vec<u8> = numbers.iter().flat_map(|number| piece(*number, 3_000)).collect();
     assert!(get(&store, "o").unwrap() == whole);
-    assert_eq!(fixture.files("blobs").len(), 65);
+    assert_eq!(fixture.blobs().len(), 65);
 }
 
 #[test]
@@ -229,12 +229,6 @@ fn twenty_gibibytes_from_parts() {
     assert_eq!((buf, reader.read_at(&mut [1; 9], size - 2).unwrap()), (vec![0; 3], 2));
 }
 
-/// Files under `ais/blobs` of a mountpath.
-fn blob_files(mountpath: &std::path::Path) -> usize {
-    let folders = std::fs::read_dir(mountpath.join("ais/blobs")).unwrap();
-    folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
-}
-
 #[test]
 fn parts_of_a_deleted_object_go_when_their_last_reader_is_gone() {
     let dir = tempfile::tempdir().unwrap();
@@ -249,17 +243,17 @@ fn parts_of_a_deleted_object_go_when_their_last_reader_is_gone() {
         store.complete_upload((BID, &place, name), id, &[1, 2], &options()).unwrap();
         let reader = store.open_object(BID, &place, name).unwrap().unwrap();
         assert!(store.delete(BID, &place, name).unwrap());
-        assert_eq!(blob_files(dir.path()), 2, "the reader keeps the payload");
+        assert_eq!(support::blobs_on(dir.path()).len(), 2, "the reader keeps the payload");
         reader
     };
     let store = open();
     drop(deleted_while_read(&store));
     store.tidy().unwrap();
-    assert_eq!(blob_files(dir.path()), 0);
+    assert_eq!(support::blobs_on(dir.path()).len(), 0);
     // A store that is closed before: at the end, or at the next start.
     drop(deleted_while_read(&store));
     store.close().unwrap();
-    assert_eq!(blob_files(dir.path()), 0);
+    assert_eq!(support::blobs_on(dir.path()).len(), 0);
     drop(store);
     let store = open();
     let reader = deleted_while_read(&store);
@@ -267,11 +261,11 @@ fn parts_of_a_deleted_object_go_when_their_last_reader_is_gone() {
     drop((store, reader));
     let store = open();
     for _ in 0..500 {
-        if blob_files(dir.path()) == 0 {
+        if support::blobs_on(dir.path()).len() == 0 {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     drop(store);
-    panic!("{} blobs left after the next start", blob_files(dir.path()));
+    panic!("{} blobs left after the next start", support::blobs_on(dir.path()).len());
 }

@@ -109,8 +109,8 @@ impl Intent {
             return Err(mountpath.damaged_entry());
         };
         let place = Place { mountpath: home.digest, blob };
-        if !mountpath.files.has_blob(self.blob)?
-            || !home.files.has_blob(blob)?
+        if !mountpath.has_blob(self.blob)?
+            || !home.has_blob(blob)?
             || !is_current(set, &self.key, Role::Object, place)?
         {
             return Ok(true);

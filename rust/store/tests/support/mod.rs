@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use aistore_core::checksum::{ChecksumType, checksum};
 use aistore_core::list::directory;
+use aistore_store::inspect::{BlobInfo, each_blob};
 use aistore_store::{
-    AppendState, ListQuery, ObjectMeta, PutOptions, Store, StoreConfig, StoreError,
+    AppendState, BlobId, ListQuery, ObjectMeta, PutOptions, Store, StoreConfig, StoreError,
 };
 
 pub(crate) const BID: u64 = 1 << 63 | 5;
@@ -16,21 +17,37 @@ pub(crate) const BID: u64 = 1 << 63 | 5;
 pub(crate) struct Fixture {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) paths: Vec<PathBuf>,
+    /// Whether every blob gets a file of its own.
+    pub(crate) files_only: bool,
 }
 
 impl Fixture {
     pub(crate) fn new(mountpaths: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let paths = (0..mountpaths).map(|i| dir.path().join(format!("mp{i}"))).collect();
-        Self { dir, paths }
+        Self { dir, paths, files_only: false }
+    }
+
+    /// The same without segments.
+    pub(crate) fn of_files(mountpaths: usize) -> Self {
+        Self { files_only: true, ..Self::new(mountpaths) }
     }
 
     pub(crate) fn config(&self) -> StoreConfig {
-        StoreConfig::new(self.paths.clone())
+        let mut config = StoreConfig::new(self.paths.clone());
+        if self.files_only {
+            config.max_record_bytes = 0;
+        }
+        config
     }
 
     pub(crate) fn open(&self) -> Store {
         Store::open(self.config()).unwrap()
+    }
+
+    /// Every blob that is not waste.
+    pub(crate) fn blobs(&self) -> Vec<BlobInfo> {
+        self.paths.iter().flat_map(|path| blobs_on(path)).collect()
     }
 
     /// Every file below `sub` of every mountpath.
@@ -58,6 +75,24 @@ pub(crate) fn emptied(store: &Store, state: AppendState) -> AppendState {
         std::fs::remove_file(mark).unwrap();
     }
     AppendState { size: 0, ..state }
+}
+
+/// Changes a bit of the payload of a blob.
+pub(crate) fn flip(fixture: &Fixture, blob: BlobId, at: u64) {
+    use std::os::unix::fs::FileExt as _;
+    let found = fixture.blobs().into_iter().find(|found| found.id == blob.0).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(found.path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, found.offset + at).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], found.offset + at).unwrap();
+}
+
+/// Every blob of a mountpath that is not waste.
+pub(crate) fn blobs_on(mountpath: &Path) -> Vec<BlobInfo> {
+    let mut found = Vec::new();
+    each_blob(mountpath, |blob| found.push(blob)).unwrap();
+    found.retain(|blob| !blob.dead);
+    found
 }
 
 pub(crate) fn walk(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -1,0 +1,60 @@
+//! Which records of a segment nothing refers to any more.
+//!
+//! A list beside each segment, written by appending: marking a record in place would read and rewrite a
+//! page of old data for each delete. The index alone decides what exists; the list says how much of a
+//! segment is waste, and keeps deleted objects from coming back when an index is rebuilt.
+//!
+//! ```text
+//! entry = offset of the record: u32 LE | bytes that it takes: u32 LE
+//! ```
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+const ENTRY_BYTES: usize = 8;
+
+/// Adds a record to the list in `file`, which was opened for appending.
+pub(super) fn append(mut file: &File, offset: u32, stride: u32) -> io::Result<()> {
+    let mut entry = [0; ENTRY_BYTES];
+    entry[..4].copy_from_slice(&offset.to_le_bytes());
+    entry[4..].copy_from_slice(&stride.to_le_bytes());
+    file.write_all(&entry)
+}
+
+/// Reads a list: offsets of dead records, and the bytes that they take together. An absent list is empty.
+pub(super) fn read(path: &Path) -> io::Result<(HashSet<u32>, u64)> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let (mut offsets, mut total) = (HashSet::new(), 0);
+    // A torn last entry counts for nothing; what it named stays until the next sweep.
+    for entry in bytes.as_chunks::<ENTRY_BYTES>().0 {
+        let [a, b, c, d, e, f, g, h] = *entry;
+        if offsets.insert(u32::from_le_bytes([a, b, c, d])) {
+            total += u64::from(u32::from_le_bytes([e, f, g, h]));
+        }
+    }
+    Ok((offsets, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_count_each_record_once_and_survive_a_torn_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        assert_eq!(read(&path).unwrap(), (HashSet::new(), 0));
+        let file = File::options().append(true).create(true).open(&path).unwrap();
+        for (offset, stride) in [(16, 100), (116, 40), (16, 100)] {
+            append(&file, offset, stride).unwrap();
+        }
+        (&file).write_all(b"abc").unwrap();
+        assert_eq!(read(&path).unwrap(), (HashSet::from([16, 116]), 140));
+    }
+}

@@ -1,0 +1,365 @@
+//! Small blobs, many to a file: a put is an append, and a read is one read of an open file.
+//!
+//! One segment at a time is appended to; full ones never change. What becomes of a record that nothing
+//! refers to any more is noted beside its segment ([`dead`]); once enough of a segment is waste, its live
+//! records are appended again and the file goes (see `compaction`). Where a blob lies is kept by the
+//! index (see `locations`), because moving it must not change its id.
+
+mod dead;
+mod location;
+mod record;
+mod scan;
+mod table;
+
+use std::fs::{self, File};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use location::{Location, blob_of, key};
+pub(crate) use record::{HEADER_BYTES, Header, PREAMBLE_BYTES, stride};
+pub(crate) use scan::{Record, Scan};
+use table::Table;
+
+use crate::config::Limits;
+use crate::error::StoreError;
+use crate::meta::BlobId;
+
+/// The segments of one mountpath.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    dir: PathBuf,
+    /// Size at which a segment is full.
+    full_bytes: u64,
+    table: Mutex<Table>,
+    active: Mutex<Option<Active>>,
+}
+
+/// The segment that is appended to.
+#[derive(Debug)]
+struct Active {
+    number: u32,
+    file: Arc<File>,
+    salt: u32,
+    length: u64,
+}
+
+/// What one segment holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fill {
+    pub(crate) number: u32,
+    pub(crate) bytes: u64,
+    pub(crate) dead: u64,
+}
+
+impl Segments {
+    /// Opens the segments below `dir`. `clean`: whether the last run ended in order; if not, the end of the
+    /// newest segment is checked and what was torn there is cut off.
+    pub(crate) fn open(dir: PathBuf, clean: bool, limits: Limits) -> Result<Self, StoreError> {
+        fs::create_dir_all(&dir)
+            .map_err(|source| StoreError::io(&dir, "create the directory", source))?;
+        let mut table = Table::new(limits.descriptors);
+        let mut lists = Vec::new();
+        let entries = fs::read_dir(&dir).map_err(|source| StoreError::io(&dir, "list", source))?;
+        for entry in entries {
+            let path = entry.map_err(|source| StoreError::io(&dir, "list", source))?.path();
+            match parse_name(&path) {
+                Some((number, Kind::Segment)) => {
+                    let bytes = fs::metadata(&path)
+                        .map_err(|source| StoreError::io(&path, "query", source))?
+                        .len();
+                    table.add(number, bytes);
+                }
+                Some((number, Kind::List)) => lists.push((number, path)),
+                None => tracing::warn!(path = %path.display(), "not a segment; ignored"),
+            }
+        }
+        for (number, path) in lists {
+            if table.has(number) {
+                let (_, dead) =
+                    dead::read(&path).map_err(|source| StoreError::io(&path, "read", source))?;
+                table.add_dead(number, dead);
+            } else {
+                // Its segment went just before a crash. A new segment must not inherit it.
+                fs::remove_file(&path).map_err(|source| StoreError::io(&path, "remove", source))?;
+            }
+        }
+        let full_bytes = limits.segment_bytes;
+        let segments = Self { dir, full_bytes, table: Mutex::new(table), active: Mutex::new(None) };
+        segments.resume(clean)?;
+        Ok(segments)
+    }
+
+    /// Goes on with the newest segment.
+    fn resume(&self, clean: bool) -> Result<(), StoreError> {
+        let Some(Fill { number, bytes, .. }) = self.table().newest() else { return Ok(()) };
+        let path = self.path(number);
+        let failed = |source: io::Error| StoreError::io(&path, "open", source);
+        let file = File::options().read(true).write(true).open(&path).map_err(failed)?;
+        let mut scan = Scan::new(&file).map_err(failed)?;
+        let salt = scan.salt();
+        let length = if clean { bytes } else { sound_end(&mut scan, &file).map_err(failed)? };
+        if length < bytes {
+            tracing::info!(path = %path.display(), torn = bytes - length, "a torn record is cut off");
+            file.set_len(length).map_err(failed)?;
+            self.table().set_bytes(number, length);
+        }
+        if (PREAMBLE_BYTES..self.full_bytes).contains(&length) {
+            *self.active() = Some(Active { number, file: Arc::new(file), salt, length });
+        } else if length < PREAMBLE_BYTES {
+            self.remove(number)?;
+        }
+        Ok(())
+    }
+
+    /// Appends a blob; on return the operating system has it.
+    pub(crate) fn append(
+        &self,
+        blob: BlobId,
+        payload: &[u8],
+        trailer: &[u8],
+    ) -> Result<Location, StoreError> {
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let header = Header {
+            blob,
+            payload: length(payload),
+            trailer: length(trailer),
+            crc32c: crc32c::crc32c(payload),
+        };
+        self.append_record(&header, payload, trailer)
+    }
+
+    /// Appends a record with the header that it has.
+    pub(crate) fn append_record(
+        &self,
+        header: &Header,
+        payload: &[u8],
+        trailer: &[u8],
+    ) -> Result<Location, StoreError> {
+        let mut active = self.active();
+        // One that is empty takes any record.
+        let room = |active: &Active| {
+            active.length == PREAMBLE_BYTES || active.length + header.stride() <= self.full_bytes
+        };
+        if !active.as_ref().is_some_and(room) {
+            *active = None;
+        }
+        let current = match &mut *active {
+            Some(current) => current,
+            none => none.insert(self.start()?),
+        };
+        let start = current.length;
+        match write_record(current, header, payload, trailer) {
+            Ok(()) => {
+                current.length += header.stride();
+                self.table().set_bytes(current.number, current.length);
+            }
+            Err(source) => {
+                // Nothing may follow a torn record: cut it off, or leave this segment as it is.
+                if current.file.set_len(start).is_err() {
+                    *active = None;
+                }
+                return Err(StoreError::io(&self.dir, "append to a segment in", source));
+            }
+        }
+        let offset = u32::try_from(start).unwrap_or(u32::MAX);
+        Ok(Location {
+            segment: current.number,
+            offset,
+            length: header.payload.saturating_add(header.trailer),
+        })
+    }
+
+    /// Makes a new, empty segment.
+    fn start(&self) -> Result<Active, StoreError> {
+        let number = self.table().next_number();
+        let (path, salt) = (self.path(number), fastrand::u32(..));
+        let create = || -> io::Result<File> {
+            let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+            std::os::unix::fs::FileExt::write_all_at(&file, &record::preamble(salt), 0)?;
+            Ok(file)
+        };
+        let file = create().map_err(|source| StoreError::io(&path, "create", source))?;
+        let file = Arc::new(file);
+        let mut table = self.table();
+        table.add(number, PREAMBLE_BYTES);
+        table.keep_open(number, &file);
+        Ok(Active { number, file, salt, length: PREAMBLE_BYTES })
+    }
+
+    /// The file of a segment; `None` when it is gone.
+    pub(crate) fn file(&self, number: u32) -> Result<Option<Arc<File>>, StoreError> {
+        if let Some(file) = self.table().opened(number) {
+            return Ok(Some(file));
+        }
+        let path = self.path(number);
+        match File::open(&path) {
+            Ok(file) => {
+                let file = Arc::new(file);
+                self.table().keep_open(number, &file);
+                Ok(Some(file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::io(&path, "open", source)),
+        }
+    }
+
+    /// Notes that nothing refers to a record any more. A failure costs space: it is logged.
+    pub(crate) fn mark_dead(&self, location: Location) {
+        let bytes = stride(u64::from(location.length));
+        if !self.table().add_dead(location.segment, bytes) {
+            return;
+        }
+        let path = self.list_path(location.segment);
+        let list = || {
+            let list = match self.table().list(location.segment) {
+                Some(list) => list,
+                None => Arc::new(File::options().append(true).create(true).open(&path)?),
+            };
+            dead::append(&list, location.offset, u32::try_from(bytes).unwrap_or(u32::MAX))?;
+            self.table().keep_list(location.segment, &list);
+            Ok::<_, io::Error>(())
+        };
+        if let Err(error) = list() {
+            tracing::warn!(path = %path.display(), %error, "cannot note a dead record");
+        }
+    }
+
+    /// Offsets of the records of a segment that were noted as dead.
+    pub(crate) fn dead_of(
+        &self,
+        number: u32,
+    ) -> Result<std::collections::HashSet<u32>, StoreError> {
+        let path = self.list_path(number);
+        let read = dead::read(&path).map_err(|source| StoreError::io(&path, "read", source))?;
+        Ok(read.0)
+    }
+
+    /// Every segment.
+    pub(crate) fn fills(&self) -> Vec<Fill> {
+        self.table().fills()
+    }
+
+    /// Every segment that is not appended to.
+    pub(crate) fn full(&self) -> Vec<Fill> {
+        let active = self.active().as_ref().map(|active| active.number);
+        let mut fills = self.fills();
+        fills.retain(|fill| Some(fill.number) != active);
+        fills
+    }
+
+    /// Removes a segment that holds nothing any more. Those who read it keep their open file.
+    pub(crate) fn remove(&self, number: u32) -> Result<(), StoreError> {
+        self.table().forget(number);
+        // The list last: without it, deleted objects of a segment that is left would come back.
+        for path in [self.path(number), self.list_path(number)] {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::io(&path, "remove", source));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes every record survive loss of power.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        let file = self.active().as_ref().map(|active| Arc::clone(&active.file));
+        let Some(file) = file else { return Ok(()) };
+        file.sync_data().map_err(|source| StoreError::io(&self.dir, "sync", source))
+    }
+
+    /// Path of a segment, for messages.
+    pub(crate) fn path(&self, number: u32) -> PathBuf {
+        self.dir.join(format!("{number:08x}.{SEGMENT_EXTENSION}"))
+    }
+
+    fn list_path(&self, number: u32) -> PathBuf {
+        self.dir.join(format!("{number:08x}.{LIST_EXTENSION}"))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn active(&self) -> MutexGuard<'_, Option<Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const SEGMENT_EXTENSION: &str = "segment";
+const LIST_EXTENSION: &str = "dead";
+
+/// The number of a segment, from its file name.
+pub(crate) fn parse_segment_name(path: &Path) -> Option<u32> {
+    let (number, kind) = parse_name(path)?;
+    matches!(kind, Kind::Segment).then_some(number)
+}
+
+/// Offsets of the records of the segment at `path` that were noted as dead.
+pub(crate) fn dead_offsets(path: &Path) -> io::Result<std::collections::HashSet<u32>> {
+    Ok(dead::read(&path.with_extension(LIST_EXTENSION))?.0)
+}
+
+enum Kind {
+    Segment,
+    List,
+}
+
+fn parse_name(path: &Path) -> Option<(u32, Kind)> {
+    let stem = path.file_stem()?.to_str().filter(|stem| stem.len() == 8)?;
+    let number = u32::from_str_radix(stem, 16).ok()?;
+    match path.extension()?.to_str()? {
+        SEGMENT_EXTENSION => Some((number, Kind::Segment)),
+        LIST_EXTENSION => Some((number, Kind::List)),
+        _ => None,
+    }
+}
+
+/// Where the last whole record ends whose payload is what it was when it was written.
+fn sound_end(scan: &mut Scan<'_>, file: &File) -> io::Result<u64> {
+    let mut end = PREAMBLE_BYTES.min(scan.length());
+    let mut payload = Vec::new();
+    while let Some(Record { offset, header }) = scan.next()? {
+        payload.resize(header.payload as usize, 0);
+        let start = u64::from(offset) + HEADER_BYTES as u64;
+        std::os::unix::fs::FileExt::read_exact_at(file, &mut payload, start)?;
+        if crc32c::crc32c(&payload) == header.crc32c {
+            end = u64::from(offset) + header.stride();
+        }
+    }
+    Ok(end)
+}
+
+fn write_record(
+    active: &Active,
+    header: &Header,
+    payload: &[u8],
+    trailer: &[u8],
+) -> io::Result<()> {
+    const ZEROS: [u8; record::ALIGNMENT as usize] = [0; record::ALIGNMENT as usize];
+    let head = header.encode(active.salt);
+    let written = HEADER_BYTES + payload.len() + trailer.len();
+    let padding = usize::try_from(header.stride()).unwrap_or(usize::MAX).saturating_sub(written);
+    let padding = ZEROS.get(..padding).unwrap_or_default();
+    let mut slices = [&head[..], payload, trailer, padding].map(IoSlice::new);
+    let mut rest = &mut slices[..];
+    let mut at = active.length;
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match rustix::io::pwritev(&active.file, rest, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                at += n as u64;
+                IoSlice::advance_slices(&mut rest, n);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

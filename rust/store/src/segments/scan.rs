@@ -1,0 +1,101 @@
+//! Reading the records of a segment one after the other, without their payloads.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use super::record::{ALIGNMENT, HEADER_BYTES, Header, PREAMBLE_BYTES, salt_of};
+
+/// Read at once: the trailer of a record lies before the header of the next, so one read brings both.
+const WINDOW_BYTES: usize = 1024;
+
+/// One record, and where it starts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record {
+    pub(crate) offset: u32,
+    pub(crate) header: Header,
+}
+
+/// Goes through the records of a segment. Bytes that are no record, as damage or a crash leaves them, are
+/// passed over.
+pub(crate) struct Scan<'f> {
+    file: &'f File,
+    salt: u32,
+    length: u64,
+    next: u64,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+impl<'f> Scan<'f> {
+    pub(crate) fn new(file: &'f File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        let mut preamble = [0; PREAMBLE_BYTES as usize];
+        // One that was torn off when it was made holds nothing.
+        let salt = if length >= PREAMBLE_BYTES {
+            file.read_exact_at(&mut preamble, 0)?;
+            salt_of(&preamble)?
+        } else {
+            0
+        };
+        Ok(Self { file, salt, length, next: PREAMBLE_BYTES, window: Vec::new(), window_at: 0 })
+    }
+
+    /// The salt of this segment's headers.
+    pub(crate) fn salt(&self) -> u32 {
+        self.salt
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The next record.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Record>> {
+        while self.next + HEADER_BYTES as u64 <= self.length {
+            let start = self.next;
+            let salt = self.salt;
+            let bytes = self.bytes(start, HEADER_BYTES)?;
+            let header = bytes.as_array::<HEADER_BYTES>().and_then(|h| Header::decode(h, salt));
+            if let Some(header) = header
+                && let end = start.saturating_add(header.stride())
+                && end <= self.length
+                && let Ok(offset) = u32::try_from(start)
+            {
+                self.next = end;
+                return Ok(Some(Record { offset, header }));
+            }
+            self.next = start + ALIGNMENT;
+        }
+        Ok(None)
+    }
+
+    /// The trailer of a record, mostly read already.
+    pub(crate) fn trailer(&mut self, record: &Record) -> io::Result<&[u8]> {
+        let start =
+            u64::from(record.offset) + HEADER_BYTES as u64 + u64::from(record.header.payload);
+        self.bytes(start, record.header.trailer as usize)
+    }
+
+    /// `length` bytes from `offset` on, which lie within the file. Reads some more behind them.
+    fn bytes(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+        let held = offset.checked_sub(self.window_at).and_then(|n| usize::try_from(n).ok());
+        let held = held.filter(|start| start.saturating_add(length) <= self.window.len());
+        let start = if let Some(start) = held {
+            start
+        } else {
+            let left = usize::try_from(self.length - offset).unwrap_or(usize::MAX);
+            self.window.resize(length.max(WINDOW_BYTES).min(left), 0);
+            self.window_at = offset;
+            if let Err(error) = self.file.read_exact_at(&mut self.window, offset) {
+                self.window.clear();
+                return Err(error);
+            }
+            0
+        };
+        self.window
+            .get(start..start + length)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+    }
+}
