@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -142,3 +143,18 @@ def ended(wire: Wire, job: str, seconds: float = 120) -> dict[str, Any]:
     """Waits for the end of a job; its status."""
     wait_until(lambda: bool(status(wire, job)["end_time"]), f"end of {job}", seconds)
     return status(wire, job)
+
+
+def inspect(mountpath: str | Path, *options: str) -> list[dict[str, Any]]:
+    """What `aisnode inspect` says of a mountpath, a dictionary for each line."""
+    command = [sys.executable, "-m", "aistore._entry", "aisnode", "inspect", str(mountpath)]
+    done = subprocess.run(  # noqa: S603 - our own program
+        [*command, "--json", *options], check=True, capture_output=True, timeout=60
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def stored_blobs(*mountpaths: str | Path) -> list[dict[str, Any]]:
+    """The blobs of mountpaths, without those that are waste."""
+    found = [blob for mountpath in mountpaths for blob in inspect(mountpath)]
+    return [blob for blob in found if not blob["dead"]]

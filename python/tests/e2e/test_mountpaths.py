@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Answer, Wire, wait_until
+from support import Answer, Wire, stored_blobs, wait_until
 
 import aistore
 
@@ -91,10 +92,6 @@ class Disks:
         wait_until(done, f"job {job} ends", 60)
 
 
-def blob_files(path: str) -> list[Path]:
-    return [file for file in (Path(path) / "ais" / "blobs").rglob("*") if file.is_file()]
-
-
 def test_detach_under_load_fails_nobody(single: aistore.LocalCluster) -> None:
     disks = Disks(single)
     disks.create("b")
@@ -128,7 +125,7 @@ def test_detach_under_load_fails_nobody(single: aistore.LocalCluster) -> None:
         disks.wait_drained()
         disks.wait_idle()
         assert path not in disks.lists()["available"]
-        assert not blob_files(path)
+        assert not stored_blobs(path)
         assert disks.change("PUT", "attach-mp", path).status == 200
         disks.wait_idle()
     finally:
@@ -137,7 +134,7 @@ def test_detach_under_load_fails_nobody(single: aistore.LocalCluster) -> None:
             thread.join()
     assert not failures, failures[:5]
     assert done[0] > 20
-    assert blob_files(path)
+    assert stored_blobs(path)
     assert len(disks.lists()["available"]) == 3
 
 
@@ -198,12 +195,14 @@ def test_copies_up_and_down(single: aistore.LocalCluster) -> None:
 
 def flip_everywhere(paths: list[str], count: int) -> None:
     """Flips a bit of the payload in the first `count` blobs."""
-    files = [file for path in paths for file in blob_files(path)]
-    assert len(files) >= count
-    for file in files[:count]:
-        data = bytearray(file.read_bytes())
-        data[20] ^= 1
-        file.write_bytes(data)
+    blobs = stored_blobs(*paths)
+    assert len(blobs) >= count
+    for blob in blobs[:count]:
+        with Path(blob["path"]).open("r+b") as file:
+            file.seek(blob["offset"] + 20)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
 
 
 def test_a_flipped_bit_is_found_and_healed(single: aistore.LocalCluster) -> None:
@@ -218,7 +217,7 @@ def test_a_flipped_bit_is_found_and_healed(single: aistore.LocalCluster) -> None
     gone = {"action": "destroy-bck"}
     assert disks.wire.send("DELETE", "/v1/buckets/one", action=gone).status == 200
     available = disks.lists()["available"]
-    wait_until(lambda: not any(blob_files(path) for path in available), "the bucket is gone")
+    wait_until(lambda: not stored_blobs(*available), "the bucket is gone")
 
     disks.create("two", checksum=checksum, mirror={"enabled": True, "copies": 2})
     disks.put("two", 6)
@@ -228,7 +227,7 @@ def test_a_flipped_bit_is_found_and_healed(single: aistore.LocalCluster) -> None
     for _ in range(2):
         answer = disks.get("two", 6)
         assert (answer.status, answer.body) == (200, content(6))
-    assert sum(len(blob_files(path)) for path in available) == 2
+    assert len(stored_blobs(*available)) == 2
 
 
 def test_a_lost_disk_of_a_mirrored_bucket_loses_nothing(single: aistore.LocalCluster) -> None:
@@ -237,7 +236,8 @@ def test_a_lost_disk_of_a_mirrored_bucket_loses_nothing(single: aistore.LocalClu
     for index in range(COUNT):
         disks.put("b", index)
     lost = disks.lists()["available"][2]
-    shutil.rmtree(Path(lost) / "ais" / "blobs")
+    for folder in ("blobs", "segments"):
+        shutil.rmtree(Path(lost) / "ais" / folder)
     for index in range(COUNT):
         assert disks.get("b", index).body == content(index), index
 
@@ -341,7 +341,8 @@ def test_a_failing_disk_is_taken_out_of_use(single: aistore.LocalCluster) -> Non
 
     def disabled() -> bool:
         for index in range(COUNT):
-            disks.wire.follow("PUT", f"{path}{index}", body=b"x")
+            # Large enough for a file of its own: those who append to an open one notice nothing.
+            disks.wire.follow("PUT", f"{path}{index}", body=bytes(100_000))
         return disks.lists()["disabled"] == [lost]
 
     wait_until(disabled, "the failing mountpath is disabled", 60)
@@ -352,7 +353,7 @@ def test_a_failing_disk_is_taken_out_of_use(single: aistore.LocalCluster) -> Non
     assert status["cluster"]["flags"] & 8192
     tracker = status["tracker"]
     assert tracker["err.fshc.n"] >= 1
-    assert tracker["err.io.put.n"] >= 10
+    assert tracker["err.io.put.n"] >= 1
     assert tracker["state.flags"] == status["cluster"]["flags"]
 
     # Of the others one may go, the last one stays.

@@ -134,20 +134,31 @@ pub(crate) async fn watch(target: Arc<Target>) {
         windows.retain(|path, _| errors.iter().any(|(known, _)| known == path));
         let conf = target.ctx.config().fshc.clone();
         let (limit, span) = (u64::from(conf.io_err_limit), conf.io_err_time.0);
+        let missing = missing(&target).await;
         for (path, errors) in errors {
             let now = Instant::now();
             let window = windows.entry(path.clone()).or_insert_with(|| {
                 let start = (now.checked_sub(PERIOD).unwrap_or(now), 0);
                 Window { seen: VecDeque::from([start]) }
             });
-            if window.exceeds(now, errors.total(), limit, span) && conf.enabled {
+            let failing = window.exceeds(now, errors.total(), limit, span);
+            let missing =
+                missing.contains(&path) && !target.ctx.disk_health.faulty().contains(&path);
+            if (failing || missing) && conf.enabled {
                 window.restart();
-                tracing::warn!(mountpath = %path.display(), ?errors, "many I/O errors: the mountpath is checked");
+                tracing::warn!(mountpath = %path.display(), ?errors, missing,
+                    "many I/O errors, or the disk is gone: the mountpath is checked");
                 target.ctx.metrics.health_checks.inc();
                 start(&target, path);
             }
         }
     }
+}
+
+/// Mountpaths that vanished, as when a disk is taken out.
+async fn missing(target: &Arc<Target>) -> Vec<PathBuf> {
+    let store = Arc::clone(target.store());
+    tokio::task::spawn_blocking(move || store.missing()).await.unwrap_or_default()
 }
 
 /// Begins a check that an administrator asks for.

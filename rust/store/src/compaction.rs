@@ -74,10 +74,10 @@ fn compact_one(
     cancel: &AtomicBool,
 ) -> Result<u64, StoreError> {
     let segments = &mountpath.segments;
-    let Some(file) = segments.file(fill.number)? else { return Ok(0) };
+    let Some(old) = segments.file(fill.number)? else { return Ok(0) };
     let path = segments.path(fill.number);
     let failed = |source| StoreError::io(&path, "read", source);
-    let mut scan = Scan::new(&file).map_err(failed)?;
+    let mut scan = Scan::new(&old).map_err(failed)?;
     let (mut moved, mut written) = (0, BTreeSet::new());
     let mut bytes = Vec::new();
     loop {
@@ -99,7 +99,7 @@ fn compact_one(
             }
             bytes.resize(from.length as usize, 0);
             let start = u64::from(from.offset) + HEADER_BYTES as u64;
-            file.read_exact_at(&mut bytes, start).map_err(failed)?;
+            old.read_exact_at(&mut bytes, start).map_err(failed)?;
             let (payload, trailer) = bytes.split_at(record.header.payload as usize);
             // With the checksum that it had: what is damaged stays known as such.
             let to = segments.append_record(&record.header, payload, trailer)?;

@@ -2,14 +2,22 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::codec::{self, RESERVED_BID};
+use crate::error::StoreError;
 use crate::files::parse_blob_name;
+use crate::index::{Index, OpenFailure};
 use crate::meta::{ObjectMeta, Role};
+use crate::mountpath::Claimed;
 use crate::segments::{HEADER_BYTES, Scan, dead_offsets, parse_segment_name};
 use crate::stored::Stored;
 use crate::trailer::{self, Description};
+
+/// Memory for reading an index once.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// One stored blob.
 #[derive(Debug, Clone)]
@@ -39,6 +47,54 @@ pub struct Described {
     pub role: &'static str,
     /// Metadata of the object, or of the part.
     pub meta: ObjectMeta,
+}
+
+/// One entry of an index.
+#[derive(Debug, Clone)]
+pub struct EntryInfo {
+    /// Bucket id; 0 for what is no object: uploads and what waits to be done.
+    pub bid: u64,
+    /// Object name.
+    pub name: String,
+    /// `object`, `copy` or `part`.
+    pub role: &'static str,
+    /// The object's metadata.
+    pub meta: ObjectMeta,
+}
+
+/// Hands out every entry of objects of a mountpath's index, in order, until `see` returns `false`.
+///
+/// # Errors
+///
+/// [`StoreError::Locked`] while a node uses the mountpath, [`StoreError::Index`] and
+/// [`StoreError::Corrupt`] for an index that cannot be read.
+pub fn each_entry(
+    mountpath: &Path,
+    mut see: impl FnMut(EntryInfo) -> bool,
+) -> Result<(), StoreError> {
+    let _claimed = Claimed::open(mountpath)?;
+    let path = mountpath.join("ais/index");
+    if !path.is_dir() {
+        let reason = "there is none; the next start of a node builds it".to_owned();
+        return Err(StoreError::Index { path, reason });
+    }
+    let index = Index::open(&path, CACHE_BYTES).map_err(|failure| match failure {
+        OpenFailure::Damaged(reason) => StoreError::Index { path: path.clone(), reason },
+        OpenFailure::Failed(error) => error,
+    })?;
+    let from = codec::key(RESERVED_BID + 1, "");
+    for entry in index.range((Bound::Included(from.as_slice()), Bound::Unbounded)) {
+        let (key, value) = entry?;
+        let decoded = codec::split_key(&key).zip(codec::decode_entry(&value));
+        let Some(((bid, name), (role, meta))) = decoded else {
+            let reason = "an entry cannot be decoded".to_owned();
+            return Err(StoreError::Corrupt { path, reason });
+        };
+        if !see(EntryInfo { bid, name: name.to_owned(), role: name_of(role), meta }) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Hands out every blob of a mountpath: those in files of their own, then those in segments in the order in
@@ -113,10 +169,13 @@ fn each_record(path: &Path, see: &mut impl FnMut(BlobInfo)) -> io::Result<()> {
 
 fn described(description: Description) -> Described {
     let Description { role, bid, name, meta } = description;
-    let role = match role {
+    Described { bid, name, role: name_of(role), meta }
+}
+
+fn name_of(role: Role) -> &'static str {
+    match role {
         Role::Object => "object",
         Role::Copy { .. } => "copy",
         Role::Part { .. } => "part",
-    };
-    Described { bid, name, role, meta }
+    }
 }

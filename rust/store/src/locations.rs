@@ -34,8 +34,9 @@ struct State {
 }
 
 impl State {
-    fn known(&self, blob: BlobId) -> Option<Option<Location>> {
-        self.pending.get(&blob).or_else(|| self.leaving.get(&blob)).copied()
+    /// What is about to be true of a blob; `None` when the index knows.
+    fn known(&self, blob: BlobId) -> Option<&Option<Location>> {
+        self.pending.get(&blob).or_else(|| self.leaving.get(&blob))
     }
 }
 
@@ -43,7 +44,7 @@ impl Locations {
     /// Where a blob lies; `None` when it is in no segment.
     pub(crate) fn get(&self, index: &Index, blob: BlobId) -> Result<Option<Location>, StoreError> {
         if let Some(known) = self.lock().known(blob) {
-            return Ok(known);
+            return Ok(*known);
         }
         index.location(blob)
     }
@@ -77,7 +78,7 @@ impl Locations {
         // Locked throughout: whoever forgets the blob meanwhile comes before or after.
         let mut state = self.lock();
         let current = match state.known(blob) {
-            Some(known) => known,
+            Some(known) => *known,
             None => index.location(blob)?,
         };
         let same = current == Some(from);

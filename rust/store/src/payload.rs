@@ -79,13 +79,11 @@ fn open_whole(
     blob: BlobId,
     cache: bool,
 ) -> Result<Opened, StoreError> {
-    Ok(match mountpath.open_blob(blob, cache)? {
-        Some(stored) => Opened::Payload(Payload::Whole(stored)),
-        None => {
-            let path = mountpath.files.blob_path(blob);
-            Opened::Missing(format!("{} is missing", path.display()))
-        }
-    })
+    if let Some(stored) = mountpath.open_blob(blob, cache)? {
+        return Ok(Opened::Payload(Payload::Whole(stored)));
+    }
+    let path = mountpath.files.blob_path(blob);
+    Ok(Opened::Missing(format!("{} is missing", path.display())))
 }
 
 fn open_parts(shared: &Shared, meta: &ObjectMeta) -> Result<Opened, StoreError> {

@@ -40,6 +40,14 @@ impl Probed {
 }
 
 impl Store {
+    /// The mountpaths that are not the directories any more that were opened. Who appends to an open file
+    /// does not notice that its disk was taken away.
+    pub fn missing(&self) -> Vec<PathBuf> {
+        let set = self.shared.set();
+        let gone = set.members().iter().filter(|one| same_file_system(one).is_err());
+        gone.map(|one| one.path().to_path_buf()).collect()
+    }
+
     /// Writes `files` new files to a mountpath, brings them to the disk and reads them back, and reads as
     /// many that are there. Ends early after `enough` failures.
     ///
@@ -61,7 +69,8 @@ impl Store {
             let path = mountpath.files.path("tmp").join(format!("probe-{number}"));
             probed.add(&path, write_and_read(&path, number));
         }
-        for path in some_blobs(mountpath, files) {
+        for path in some_blobs(mountpath, files).into_iter().chain(some_segments(mountpath, files))
+        {
             if probed.errors.len() >= enough {
                 break;
             }
@@ -118,6 +127,12 @@ fn some_blobs(mountpath: &Mountpath, count: usize) -> Vec<PathBuf> {
     let dirs = mountpath.files.blob_dirs().unwrap_or_default().into_iter();
     let first = dirs.filter_map(|(_, dir)| read_dir(&dir).ok()?.flatten().next());
     first.map(|entry| entry.path()).take(count).collect()
+}
+
+/// Segments, the oldest first.
+fn some_segments(mountpath: &Mountpath, count: usize) -> Vec<PathBuf> {
+    let fills = mountpath.segments.fills().into_iter();
+    fills.take(count).map(|fill| mountpath.segments.path(fill.number)).collect()
 }
 
 #[cfg(test)]

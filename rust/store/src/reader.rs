@@ -119,6 +119,12 @@ impl ObjectReader {
         }
     }
 
+    /// Whether the file that holds the payload was removed meanwhile: reading goes on, but keeps its space
+    /// from others.
+    pub fn is_stale(&self) -> bool {
+        matches!(&self.payload, Payload::Whole(stored) if stored.is_unlinked())
+    }
+
     /// The open file that holds payload byte `offset`, where in it that byte lies, and how many bytes of
     /// payload follow there; what comes after those is not for clients. `None` past the end, and while
     /// the part of a payload in several is not open.

@@ -34,6 +34,11 @@ impl Stored {
         self.length.map_or_else(|| Ok(self.file.metadata()?.len()), Ok)
     }
 
+    /// Whether no name refers to the file any more.
+    pub(crate) fn is_unlinked(&self) -> bool {
+        rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
     pub(crate) fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         // Nothing may be asked for anywhere, also past the end.
         if buf.is_empty() {

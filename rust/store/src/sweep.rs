@@ -155,7 +155,9 @@ fn note_lost_records(mountpath: &Mountpath) -> Result<bool, StoreError> {
             }
         }
     }
-    lost.into_iter().for_each(|at| mountpath.segments.mark_dead(at));
+    for at in lost {
+        mountpath.segments.mark_dead(at);
+    }
     Ok(true)
 }
 

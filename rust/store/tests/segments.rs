@@ -160,7 +160,7 @@ fn compaction_stays_out_of_the_way_of_readers_writers_and_deletes() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        let known: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        let known: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         stop.store(true, Ordering::Relaxed);
         for known in known {
             for (i, round) in known.unwrap() {

@@ -261,7 +261,7 @@ fn parts_of_a_deleted_object_go_when_their_last_reader_is_gone() {
     drop((store, reader));
     let store = open();
     for _ in 0..500 {
-        if support::blobs_on(dir.path()).len() == 0 {
+        if support::blobs_on(dir.path()).is_empty() {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));

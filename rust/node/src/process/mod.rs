@@ -3,6 +3,7 @@
 pub(crate) mod claims;
 mod environment;
 pub(crate) mod identity;
+mod inspect;
 mod options;
 mod secure;
 mod signals;
@@ -37,6 +38,9 @@ const USAGE: i32 = 2;
 /// Returns the exit status: 0 after an orderly stop, 1 for a failure, 2 for bad options. Messages go to
 /// standard error.
 pub fn main(args: Vec<String>) -> i32 {
+    if args.get(1).is_some_and(|first| first == "inspect") {
+        return inspect::main(args.get(1..).unwrap_or_default());
+    }
     let options = match Options::parse(args) {
         Ok(options) => options,
         Err(OptionsError::Usage(err)) => {

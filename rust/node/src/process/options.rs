@@ -53,7 +53,11 @@ pub(crate) enum LogFormat {
 ///
 /// Every option can also stand in the configuration file, under the same name, or in the environment.
 #[derive(Debug, Default, Parser, Deserialize)]
-#[command(name = "aisnode", version)]
+#[command(
+    name = "aisnode",
+    version,
+    after_help = "To look at the blobs and the index of a mountpath: aisnode inspect --help"
+)]
 #[serde(rename_all = "kebab-case", default)]
 struct Flags {
     /// What to run [default: both; with --join: target]

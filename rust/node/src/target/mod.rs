@@ -29,7 +29,8 @@ pub(crate) mod read;
 mod readers;
 mod scan;
 mod select;
-pub(crate) mod upload;
+pub(crate) mod upkeep;
+mod upload;
 mod writing;
 
 #[cfg(fuzzing)]
@@ -123,6 +124,7 @@ impl Target {
         ctx.tasks.spawn_until_stop(parts::expire(Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(capacity::follow(ctx.clone(), Arc::clone(&objects.store)));
         ctx.tasks.spawn_until_stop(parts::tidy(Arc::clone(&objects)));
+        ctx.tasks.spawn_until_stop(upkeep::compact(Arc::clone(&objects)));
         Arc::new(Self {
             ctx,
             objects,

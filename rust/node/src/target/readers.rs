@@ -80,6 +80,18 @@ impl ReaderCache {
         shard.readers.pop(uname);
     }
 
+    /// Forgets objects whose bytes lie in a segment that was compacted away.
+    pub(crate) fn forget_stale(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let gone = shard.readers.iter().filter(|(_, (_, reader))| reader.is_stale());
+            let gone: Vec<Box<str>> = gone.map(|(uname, _)| uname.clone()).collect();
+            for uname in gone {
+                shard.readers.pop(&uname);
+            }
+        }
+    }
+
     /// Forgets all objects of buckets other than these.
     pub(crate) fn keep_buckets(&self, bids: &HashSet<u64>) {
         for shard in &self.shards {

@@ -33,9 +33,10 @@ pub(super) fn read(path: &Path) -> io::Result<(HashSet<u32>, u64)> {
     let (mut offsets, mut total) = (HashSet::new(), 0);
     // A torn last entry counts for nothing; what it named stays until the next sweep.
     for entry in bytes.as_chunks::<ENTRY_BYTES>().0 {
-        let [a, b, c, d, e, f, g, h] = *entry;
-        if offsets.insert(u32::from_le_bytes([a, b, c, d])) {
-            total += u64::from(u32::from_le_bytes([e, f, g, h]));
+        let (offset, bytes) = entry.as_chunks::<4>().0.split_at(1);
+        let field = |bytes: &[[u8; 4]]| bytes.first().copied().map_or(0, u32::from_le_bytes);
+        if offsets.insert(field(offset)) {
+            total += u64::from(field(bytes));
         }
     }
     Ok((offsets, total))

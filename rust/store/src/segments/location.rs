@@ -25,11 +25,12 @@ impl Location {
 
     /// `None` when these bytes are no location.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes.as_array::<BYTES>()?;
+        let fields = bytes.as_array::<BYTES>()?.as_chunks::<4>().0;
+        let [segment, offset, length] = fields else { return None };
         Some(Self {
-            segment: u32::from_be_bytes([a, b, c, d]),
-            offset: u32::from_be_bytes([e, f, g, h]),
-            length: u32::from_be_bytes([i, j, k, l]),
+            segment: u32::from_be_bytes(*segment),
+            offset: u32::from_be_bytes(*offset),
+            length: u32::from_be_bytes(*length),
         })
     }
 }

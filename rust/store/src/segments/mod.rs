@@ -338,7 +338,7 @@ fn write_record(
     payload: &[u8],
     trailer: &[u8],
 ) -> io::Result<()> {
-    const ZEROS: [u8; record::ALIGNMENT as usize] = [0; record::ALIGNMENT as usize];
+    const ZEROS: [u8; record::PADDING] = [0; record::PADDING];
     let head = header.encode(active.salt);
     let written = HEADER_BYTES + payload.len() + trailer.len();
     let padding = usize::try_from(header.stride()).unwrap_or(usize::MAX).saturating_sub(written);

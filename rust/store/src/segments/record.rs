@@ -19,13 +19,15 @@ use std::io;
 use crate::meta::BlobId;
 
 /// Bytes before the first record.
-pub(crate) const PREAMBLE_BYTES: u64 = 16;
+pub(crate) const PREAMBLE_BYTES: u64 = PREAMBLE as u64;
+pub(super) const PREAMBLE: usize = 16;
 pub(crate) const HEADER_BYTES: usize = 32;
 const SEGMENT_MAGIC: [u8; 8] = *b"AISSEGM\n";
 const RECORD_MAGIC: [u8; 4] = *b"AREC";
 const VERSION: u8 = 1;
 /// Records start at multiples of this.
-pub(crate) const ALIGNMENT: u64 = 8;
+pub(crate) const ALIGNMENT: u64 = PADDING as u64;
+pub(super) const PADDING: usize = 8;
 
 /// What a record says before its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +95,8 @@ pub(crate) fn stride(content: u64) -> u64 {
 }
 
 /// The first bytes of a segment.
-pub(crate) fn preamble(salt: u32) -> [u8; PREAMBLE_BYTES as usize] {
-    let mut out = [0; PREAMBLE_BYTES as usize];
+pub(crate) fn preamble(salt: u32) -> [u8; PREAMBLE] {
+    let mut out = [0; PREAMBLE];
     out[..8].copy_from_slice(&SEGMENT_MAGIC);
     out[8..12].copy_from_slice(&u32::from(VERSION).to_le_bytes());
     out[12..].copy_from_slice(&salt.to_le_bytes());
@@ -102,7 +104,7 @@ pub(crate) fn preamble(salt: u32) -> [u8; PREAMBLE_BYTES as usize] {
 }
 
 /// Reads the first bytes of a segment: its salt.
-pub(crate) fn salt_of(bytes: &[u8; PREAMBLE_BYTES as usize]) -> io::Result<u32> {
+pub(crate) fn salt_of(bytes: &[u8; PREAMBLE]) -> io::Result<u32> {
     let salt = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
     if *bytes == preamble(salt) {
         return Ok(salt);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::record::{ALIGNMENT, HEADER_BYTES, Header, PREAMBLE_BYTES, salt_of};
+use super::record::{ALIGNMENT, HEADER_BYTES, Header, PREAMBLE, PREAMBLE_BYTES, salt_of};
 
 /// Read at once: the trailer of a record lies before the header of the next, so one read brings both.
 const WINDOW_BYTES: usize = 1024;
@@ -30,7 +30,7 @@ pub(crate) struct Scan<'f> {
 impl<'f> Scan<'f> {
     pub(crate) fn new(file: &'f File) -> io::Result<Self> {
         let length = file.metadata()?.len();
-        let mut preamble = [0; PREAMBLE_BYTES as usize];
+        let mut preamble = [0; PREAMBLE];
         // One that was torn off when it was made holds nothing.
         let salt = if length >= PREAMBLE_BYTES {
             file.read_exact_at(&mut preamble, 0)?;
