@@ -1,8 +1,8 @@
 //! The disks of one target: mountpaths, blobs and the ordered index.
 //!
 //! A [`Store`] spreads objects over mountpaths (directories, usually one per disk). On a mountpath the
-//! bytes of an object are one *blob*: a file written once and never changed, whose trailer describes the
-//! object. An ordered index maps (bucket id, object name) to the blob and the object's metadata; the
+//! bytes of an object are one *blob*, written once and never changed, whose trailer describes the
+//! object: a file of its own, or, if it is small, a record among others in a *segment*. An ordered index maps (bucket id, object name) to the blob and the object's metadata; the
 //! commit of the index entry is the moment an object exists, changes or ends. Therefore
 //!
 //! * an overwrite is atomic, and readers of the old version finish undisturbed;
@@ -18,6 +18,7 @@
 //! ais/run.json      whether the last store was closed, and a bound on the blob ids it used
 //! ais/index/        the index engine's files
 //! ais/blobs/XX/ID   payload, then trailer; ID is 16 hex digits, XX its last two
+//! ais/segments/     N.segment: records of small blobs; N.dead: which of them are waste
 //! ais/tmp/          blobs being written; emptied at start
 //! ais/appends/      objects that are being appended to, one file per session
 //! ais/quarantine/   blobs whose trailer is damaged, set aside for a person to look at
@@ -29,7 +30,7 @@
 //! so it survives the end of the process by any means, SIGKILL included. It does not yet survive loss of
 //! power: no data is fsynced but the format marker. Blob first, index entry second, removal of the
 //! superseded blob last: a crash between the steps leaves at most a blob that nothing refers to, which the
-//! next start sweeps.
+//! next start sweeps. Compaction syncs what it moved before it removes where that came from.
 //!
 //! # Threads
 //!
