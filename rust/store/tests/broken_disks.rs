@@ -60,7 +60,7 @@ fn flush(store: &Store, name: &str, state: AppendState) -> Result<(), StoreError
 
 #[test]
 fn a_session_goes_on_after_a_flush_that_failed() {
-    let fixture = Fixture::new(2);
+    let fixture = Fixture::of_files(2);
     let store = Store::open(StoreConfig::new(vec![fixture.paths[0].clone()])).unwrap();
     let names: Vec<String> = (0..8).map(|i| format!("o{i}")).collect();
     let begun = names.iter().map(|name| append(&store, name, None, b"one"));
@@ -110,7 +110,7 @@ fn a_session_goes_on_after_a_flush_that_failed() {
 
 #[test]
 fn a_put_whose_copy_cannot_be_written_changes_nothing() {
-    let fixture = Fixture::new(3);
+    let fixture = Fixture::of_files(3);
     let store = fixture.open();
     let mirrored = |copies| PutOptions { copies, ..options() };
     let names: Vec<String> = (0..8).map(|i| format!("o{i}")).collect();
@@ -139,7 +139,7 @@ fn a_put_whose_copy_cannot_be_written_changes_nothing() {
 
 #[test]
 fn a_change_that_cannot_be_described_leaves_nothing() {
-    let fixture = Fixture::new(3);
+    let fixture = Fixture::of_files(3);
     let store = fixture.open();
     for i in 0..8 {
         let name = format!("o{i}");
@@ -164,7 +164,7 @@ fn a_change_that_cannot_be_described_leaves_nothing() {
 
 #[test]
 fn a_part_of_an_upload_that_is_gone_leaves_nothing() {
-    let fixture = Fixture::new(2);
+    let fixture = Fixture::of_files(2);
     let store = fixture.open();
     put(&store, "other", b"o").unwrap();
     let blobs = fixture.files("blobs").len();
