@@ -61,7 +61,8 @@ fn flush(store: &Store, name: &str, state: AppendState) -> Result<(), StoreError
 #[test]
 fn a_session_goes_on_after_a_flush_that_failed() {
     let fixture = Fixture::of_files(2);
-    let store = Store::open(StoreConfig::new(vec![fixture.paths[0].clone()])).unwrap();
+    let first = StoreConfig { mountpaths: vec![fixture.paths[0].clone()], ..fixture.config() };
+    let store = Store::open(first).unwrap();
     let names: Vec<String> = (0..8).map(|i| format!("o{i}")).collect();
     let begun = names.iter().map(|name| append(&store, name, None, b"one"));
     let mut states: Vec<AppendState> = begun.collect();
