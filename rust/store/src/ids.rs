@@ -44,7 +44,13 @@ impl BlobIds {
         Ok(BlobId(id))
     }
 
-    /// The greatest id given out.
+    /// Gives out no id up to `above` from now on.
+    pub(crate) fn raise(&self, above: BlobId) {
+        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.last = ids.last.max(above.0);
+    }
+
+    /// The greatest id given out, or raised to.
     pub(crate) fn last(&self) -> BlobId {
         BlobId(self.0.lock().unwrap_or_else(PoisonError::into_inner).last)
     }

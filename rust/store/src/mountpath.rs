@@ -212,6 +212,13 @@ impl Mountpath {
         })
     }
 
+    /// Lets all of these mountpaths give out only ids that are greater than those of each: of two versions of
+    /// an object, made while one mountpath or the other was away, the later one is then the newer one.
+    pub(crate) fn align_ids<'m>(mountpaths: impl Iterator<Item = &'m SharedMountpath> + Clone) {
+        let last = mountpaths.clone().map(|one| one.ids.last()).max().unwrap_or_default();
+        mountpaths.for_each(|one| one.ids.raise(last));
+    }
+
     /// Refuses changes after a failed commit.
     pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
         if self.failed.load(Ordering::Relaxed) {

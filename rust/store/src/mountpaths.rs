@@ -288,6 +288,7 @@ impl Store {
             return Err(StoreError::Closed);
         }
         debug_assert!(Arc::ptr_eq(expected, &self.shared.set()), "administration is serialised");
+        Mountpath::align_ids(expected.members().iter().chain(next.members()));
         // What a crash interrupted on a mountpath that comes back, or waited for it.
         intents::roll_forward(&next)?;
         appends::roll_forward(&next)?;

@@ -93,6 +93,7 @@ impl Store {
             let panicked = |_| StoreError::Invalid("opening a mountpath panicked".to_owned());
             mountpaths.push(Arc::new(one.map_err(panicked)??));
         }
+        Mountpath::align_ids(mountpaths.iter());
         let draining = mountpaths.split_off(count);
         let set = MountpathSet::new(mountpaths, draining, scattered)?;
         intents::roll_forward(&set)?;

@@ -275,3 +275,31 @@ fn objects_are_found_after_mountpaths_are_added_and_removed_and_reordered() {
     }
     assert!(list(&store, "", false, 10).is_empty() && fixture.blobs().is_empty());
 }
+
+#[test]
+fn what_is_written_while_a_mountpath_is_away_is_newer_than_what_it_holds() {
+    let fixture = Fixture::new(2);
+    drop(fixture.open());
+    // Crashes, or a clock that was set back, let one mountpath be far ahead.
+    let run = fixture.paths[0].join("ais/run.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&run).unwrap()).unwrap();
+    state["id_ceiling"] = (state["id_ceiling"].as_u64().unwrap() + (1 << 50)).into();
+    fs::write(&run, state.to_string()).unwrap();
+    let store = fixture.open();
+    let names: Vec<String> = (0..8).map(|i| format!("o{i}")).collect();
+    for name in &names {
+        put(&store, name, b"old").unwrap();
+    }
+    store.disable(&fixture.paths[0], false).unwrap();
+    for name in &names {
+        put(&store, name, b"new").unwrap();
+    }
+    drop(store);
+    let mut config = StoreConfig::new(vec![fixture.paths[1].clone()]);
+    config.disabled = vec![fixture.paths[0].clone()];
+    let store = Store::open(config).unwrap();
+    store.enable(&fixture.paths[0]).unwrap();
+    for name in &names {
+        assert_eq!(get(&store, name).unwrap(), b"new", "{name}");
+    }
+}
