@@ -61,7 +61,20 @@ pub(crate) struct Mountpath {
     /// Whether the index was rebuilt and not compared with those of the other mountpaths yet.
     pub(crate) rebuilt: AtomicBool,
     // Last, so that the lock is given up when all else is closed.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// Holds a mountpath. Given up on drop explicitly: a process that is being started just then shares the file
+/// for a moment, and closing it here would leave the lock there.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = rustix::fs::flock(&self.0, FlockOperation::Unlock) {
+            tracing::warn!(%error, "a mountpath cannot be unlocked");
+        }
+    }
 }
 
 /// A mountpath that is locked and whose identity is known; the index is not open yet.
@@ -71,7 +84,7 @@ pub(crate) struct Claimed {
     /// Whether the mountpath was used for the first time.
     pub(crate) fresh: bool,
     run: Option<RunState>,
-    lock: File,
+    lock: Lock,
 }
 
 impl Claimed {
@@ -84,13 +97,13 @@ impl Claimed {
             .write(true)
             .open(&lock_path)
             .map_err(|source| StoreError::io(&lock_path, "open", source))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
+        let lock = match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Lock(lock),
             Err(rustix::io::Errno::AGAIN) => {
                 return Err(StoreError::Locked { path: path.to_owned() });
             }
             Err(source) => return Err(StoreError::io(&lock_path, "lock", source)),
-        }
+        };
         let (format, fresh) = Format::open(&files)?;
         let run = RunState::read(&files)?;
         Ok(Self { files, format, fresh, run, lock })
