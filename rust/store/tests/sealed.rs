@@ -50,7 +50,7 @@ fn a_sealed_bucket_is_read_and_not_changed() {
     begun.write(b"new").unwrap();
 
     seal(&store, BID);
-    let (blobs, change) = (fixture.files("blobs").len(), |custom: &mut BTreeMap<_, _>| {
+    let (blobs, change) = (fixture.blobs().len(), |custom: &mut BTreeMap<_, _>| {
         custom.insert("k".to_owned(), "v".to_owned());
     });
     sealed(&begun.finish());
@@ -61,7 +61,7 @@ fn a_sealed_bucket_is_read_and_not_changed() {
     sealed(&store.complete_upload(object, id, &[1], &options()));
     sealed(&store.flush_append(object, session, &options()));
     assert_eq!(get(&store, "o"), Some(b"old".to_vec()));
-    assert_eq!((fixture.files("blobs").len(), fixture.files("tmp").len()), (blobs, 0));
+    assert_eq!((fixture.blobs().len(), fixture.files("tmp").len()), (blobs, 0));
     put_in(&store, OTHER, "o", b"new", options()).unwrap();
     // What leaves objects as they are for callers goes on.
     assert!(store.set_copies(BID, object.1, "o", 2).unwrap().is_some());
@@ -137,7 +137,7 @@ fn an_object_moves_in_place_of_another_one_or_of_none() {
     }
     assert!(store.delete(OTHER, &uname(OTHER, "o"), "o").unwrap());
     assert!(store.delete(OTHER, &uname(OTHER, "p"), "p").unwrap());
-    assert!(fixture.files("blobs").is_empty());
+    assert!(fixture.blobs().is_empty());
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn an_object_gives_way_to_the_one_that_is_there_or_both_stay() {
     });
     assert_eq!(dropped.unwrap().unwrap().size, 3);
     assert_eq!(both(&store, "o"), (None, Some(b"newer".to_vec())));
-    assert_eq!(fixture.files("blobs").len(), 1);
+    assert_eq!(fixture.blobs().len(), 1);
 }
 
 #[test]
@@ -173,5 +173,5 @@ fn only_the_version_that_was_brought_elsewhere_is_taken_away() {
     assert_eq!(get(&store, "o"), Some(b"second".to_vec()));
     assert!(store.take_away(BID, object.1, "o", &is(second.blob)).unwrap());
     assert!(!store.take_away(BID, object.1, "o", &is(second.blob)).unwrap());
-    assert!(fixture.files("blobs").is_empty());
+    assert!(fixture.blobs().is_empty());
 }
