@@ -1,4 +1,4 @@
-//! Bytes on disk: index keys and values, blob trailers.
+//! Bytes on disk: index keys and values, blob trailers, segments.
 
 use aistore_store::fuzzing;
 
@@ -6,4 +6,5 @@ use aistore_store::fuzzing;
 pub fn stored(data: &[u8]) {
     fuzzing::index(data);
     fuzzing::trailer(data);
+    fuzzing::segment(data);
 }

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use location::{Location, blob_of, key};
+#[cfg(fuzzing)]
+pub(crate) use record::preamble;
 pub(crate) use record::{HEADER_BYTES, Header, PREAMBLE_BYTES, stride};
 pub(crate) use scan::{Record, Scan};
 use table::Table;
