@@ -272,7 +272,7 @@ async fn data_of_a_destroyed_bucket_goes_and_a_strangers_cluster_is_refused() {
     create_bucket(&gateway.url, "kept").await;
     assert_eq!(put(&gateway.url, "b", "o", "content").await, 200);
     assert_eq!(put(&gateway.url, "kept", "o", "content").await, 200);
-    let blobs = || count_files(&folder.path().join("t1/mp1/ais/blobs"));
+    let blobs = || live_blobs(&folder.path().join("t1/mp1"));
     assert_eq!(blobs(), 2);
     let url = format!("{}/v1/buckets/b", gateway.url);
     let (status, _, _) = ask(Method::DELETE, &url, json!({"action": "destroy-bck"})).await;
@@ -311,8 +311,9 @@ async fn data_of_a_destroyed_bucket_goes_and_a_strangers_cluster_is_refused() {
     assert_eq!(blobs(), 1);
 }
 
-fn count_files(folder: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    paths.map(|path| if path.is_dir() { count_files(&path) } else { 1 }).sum()
+/// Blobs of a mountpath that are not waste.
+fn live_blobs(mountpath: &Path) -> usize {
+    let mut live = 0;
+    aistore_store::inspect::each_blob(mountpath, |blob| live += usize::from(!blob.dead)).unwrap();
+    live
 }
