@@ -54,11 +54,23 @@ impl Locations {
         self.lock().pending.insert(blob, Some(location));
     }
 
-    /// Forgets a blob. Whether so many changes are pending that they should be written.
-    pub(crate) fn remove(&self, blob: BlobId) -> bool {
+    /// Forgets a blob and tells where it was. A move that comes at the same time is either over, and its
+    /// new place is told, or does not take place.
+    pub(crate) fn take(&self, index: &Index, blob: BlobId) -> Result<Option<Location>, StoreError> {
         let mut state = self.lock();
-        state.pending.insert(blob, None);
-        state.pending.len() >= MAX_PENDING
+        let current = match state.known(blob) {
+            Some(known) => *known,
+            None => index.location(blob)?,
+        };
+        if current.is_some() {
+            state.pending.insert(blob, None);
+        }
+        Ok(current)
+    }
+
+    /// Whether so many changes are pending that they should be written.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.lock().pending.len() >= MAX_PENDING
     }
 
     /// Whether nothing is pending.
@@ -144,7 +156,8 @@ mod tests {
         locations.apply(&index, vec![change]).unwrap();
         assert_eq!(index.location(blob).unwrap(), Some(at(16)));
         assert!(index.get(b"12345678name").unwrap().is_some());
-        locations.remove(blob);
+        assert_eq!(locations.take(&index, blob).unwrap(), Some(at(16)));
+        assert_eq!(locations.take(&index, blob).unwrap(), None);
         assert_eq!(locations.get(&index, blob).unwrap(), None);
         locations.apply(&index, Vec::new()).unwrap();
         assert_eq!(index.location(blob).unwrap(), None);
@@ -159,7 +172,7 @@ mod tests {
         assert!(!locations.relocate(&index, blob, at(99), at(200)).unwrap());
         assert!(locations.relocate(&index, blob, at(16), at(200)).unwrap());
         assert!(!locations.relocate(&index, blob, at(16), at(300)).unwrap());
-        locations.remove(blob);
+        assert_eq!(locations.take(&index, blob).unwrap(), Some(at(200)));
         assert!(!locations.relocate(&index, blob, at(200), at(300)).unwrap());
         assert_eq!(locations.get(&index, blob).unwrap(), None);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use crate::index::{Change, Index, OpenFailure};
 use crate::locations::Locations;
 use crate::meta::{BlobId, ObjectMeta, Role};
 use crate::rebuild;
-use crate::segments::{HEADER_BYTES, Segments};
+use crate::segments::{HEADER_BYTES, Header, Location, Segments};
 use crate::space::{Space, Watermark};
 use crate::stored::Stored;
 
@@ -58,6 +59,8 @@ pub(crate) struct Mountpath {
     failed: AtomicBool,
     /// Whether blobs may exist that nothing refers to.
     pub(crate) unswept: AtomicBool,
+    /// Whether the index is known to name all that lives: only then may be removed what it does not name.
+    pub(crate) swept: AtomicBool,
     /// Whether the index was rebuilt and not compared with those of the other mountpaths yet.
     pub(crate) rebuilt: AtomicBool,
     // Last, so that the lock is given up when all else is closed.
@@ -141,6 +144,12 @@ impl Mountpath {
             (Some(_), None) => BlobId(0),
             (None, None) => rebuild::greatest_blob(&files, &segments)?,
         };
+        if !clean {
+            // A number that the index knows must not be given to another segment.
+            for entry in index.locations() {
+                segments.pass_over(entry?.1.segment);
+            }
+        }
         let last = greatest.0.max(run.map_or(0, |run| run.id_ceiling)).max(now_ns());
         let run = RunState {
             clean: false,
@@ -166,6 +175,7 @@ impl Mountpath {
             run: Mutex::new(run),
             failed: AtomicBool::new(false),
             unswept: AtomicBool::new(!clean || rebuilt.is_some()),
+            swept: AtomicBool::new(clean && rebuilt.is_none()),
             rebuilt: AtomicBool::new(rebuilt.is_some()),
             files,
             _lock: lock,
@@ -269,9 +279,7 @@ impl Mountpath {
         payload: &[u8],
         trailer: &[u8],
     ) -> Result<(), StoreError> {
-        let location = self.segments.append(blob, payload, trailer)?;
-        self.locations.place(blob, location);
-        Ok(())
+        self.segments.append(blob, payload, trailer, |at| self.locations.place(blob, at))
     }
 
     /// On return the blobs published so far survive the end of the process.
@@ -287,6 +295,11 @@ impl Mountpath {
         for _ in 0..OPEN_ATTEMPTS {
             let Some(at) = self.locations.get(&self.index, blob)? else { break };
             if let Some(file) = self.segments.file(at.segment)? {
+                if !is_record_of(&file, blob, at) {
+                    // Lost with a disk that lost power, or damaged. Not the bytes of another one.
+                    tracing::error!(mountpath = %self.path().display(), %blob, ?at, "a record is lost");
+                    return Ok(None);
+                }
                 let start = u64::from(at.offset) + HEADER_BYTES as u64;
                 return Ok(Some(Stored::record(file, start, u64::from(at.length))));
             }
@@ -326,11 +339,14 @@ impl Mountpath {
     /// Removes a blob that the index no longer refers to.
     pub(crate) fn discard(&self, blob: BlobId) {
         self.descriptors.forget(blob);
-        let removed = match self.locations.get(&self.index, blob) {
-            Ok(Some(location)) => {
-                self.segments.mark_dead(location);
+        let removed = match self.locations.take(&self.index, blob) {
+            Ok(Some(at)) => {
+                let file = self.segments.file(at.segment).ok().flatten();
+                if file.is_some_and(|file| is_record_of(&file, blob, at)) {
+                    self.segments.mark_dead(at);
+                }
                 // Many at once, as when a bucket goes, must not pile up; a failure is noted there.
-                !self.locations.remove(blob) || self.commit_all(Vec::new()).is_ok()
+                !self.locations.is_crowded() || self.commit_all(Vec::new()).is_ok()
             }
             Ok(None) => self.files.remove_blob(blob),
             Err(error) => {
@@ -362,6 +378,13 @@ impl Mountpath {
         run.id_ceiling = self.ids.last().0;
         run.write(&self.files)
     }
+}
+
+/// Whether the record of a blob lies where the index says. After loss of power another one may.
+fn is_record_of(file: &File, blob: BlobId, at: Location) -> bool {
+    let mut head = [0; HEADER_BYTES];
+    let read = file.read_exact_at(&mut head, u64::from(at.offset));
+    read.is_ok() && Header::claims(&head) == (blob, at.length)
 }
 
 /// Opens the index; when it had to be rebuilt, also returns the greatest blob id found.

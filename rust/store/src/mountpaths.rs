@@ -357,6 +357,7 @@ fn open_another(
     let mountpath = Mountpath::open(claimed, &peers, true, admin.limits, watermark)?;
     // Parts there may have been discarded while it was away.
     mountpath.leave_unswept();
+    sweep::vouch(&mountpath);
     Ok(Arc::new(mountpath))
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) watermark: Watermark,
     /// Parts that are being read.
     pub(crate) pins: Arc<Pins>,
+    /// Held while segments are compacted.
+    pub(crate) compacting: Mutex<()>,
     /// While sweeps run: blobs that moved from one entry to another.
     pub(crate) kept: Mutex<Option<HashSet<Place>>>,
     /// How often an entry came to name a blob on a mountpath that is being emptied.
@@ -65,6 +67,7 @@ impl Shared {
             appends: Appends::default(),
             watermark,
             pins: Arc::default(),
+            compacting: Mutex::default(),
             kept: Mutex::default(),
             strayed: AtomicU64::new(0),
         }

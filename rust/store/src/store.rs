@@ -102,8 +102,12 @@ impl Store {
         let cancel = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared::new(set, watermark));
         // A disabled mountpath may hold descriptions of what would seem to be orphans.
-        let sweepers =
-            if config.disabled.is_empty() { sweep::start(&shared, &cancel)? } else { Vec::new() };
+        let sweepers = if config.disabled.is_empty() {
+            sweep::start(&shared, &cancel)?
+        } else {
+            shared.set().members().iter().for_each(|one| sweep::vouch(one));
+            Vec::new()
+        };
         let sweepers = Mutex::new(sweepers);
         let admin = mountpaths::admin(config.disabled, config.draining, limits);
         Ok(Self { shared, admin, cancel, sweepers })

@@ -74,12 +74,24 @@ pub(crate) fn start(
     Ok(sweepers)
 }
 
+/// Checks an index that is not swept for now: whether it names what was written last.
+pub(crate) fn vouch(mountpath: &Mountpath) {
+    match note_lost_records(mountpath) {
+        Ok(true) => mountpath.swept.store(true, Ordering::Release),
+        Ok(false) => mountpath.request_rebuild(),
+        Err(error) => {
+            tracing::error!(mountpath = %mountpath.path().display(), %error, "the index cannot be checked");
+        }
+    }
+}
+
 fn run(shared: &Shared, mountpath: &Mountpath, cancel: &AtomicBool) {
     // Cleared first: a blob that cannot be removed meanwhile sets it again.
     mountpath.unswept.store(false, Ordering::Relaxed);
     let path = mountpath.path().display();
     match sweep(shared, mountpath, cancel) {
         Ok(Outcome::Done(removed)) => {
+            mountpath.swept.store(true, Ordering::Release);
             if removed > 0 {
                 tracing::info!(mountpath = %path, removed, "superseded blobs of an earlier run removed");
             }
@@ -130,8 +142,7 @@ fn sweep(
 /// Notes records as dead that a crash left without a location, so that they count as waste: those at the
 /// end, which were appended last. `false`, and none noted, when there are more than a crash can leave.
 fn note_lost_records(mountpath: &Mountpath) -> Result<bool, StoreError> {
-    let mut lost = Vec::new();
-    let mut passed = 0;
+    let (mut waste, mut lost, mut passed) = (Vec::new(), 0, 0);
     for fill in mountpath.segments.fills().iter().rev() {
         if passed >= BYTES_OF_A_CRASH {
             break;
@@ -144,18 +155,24 @@ fn note_lost_records(mountpath: &Mountpath) -> Result<bool, StoreError> {
         let mut scan = Scan::new(&file).map_err(failed)?;
         while let Some(record) = scan.next().map_err(failed)? {
             let (blob, at) = (record.header.blob, location(fill.number, &record));
-            if blob <= mountpath.first_of_run
-                && !dead.contains(&record.offset)
-                && mountpath.locations.get(&mountpath.index, blob)? != Some(at)
-            {
-                lost.push(at);
-                if lost.len() > MAX_ORPHANS {
-                    return Ok(false);
+            if blob > mountpath.first_of_run || dead.contains(&record.offset) {
+                continue;
+            }
+            match mountpath.locations.get(&mountpath.index, blob)? {
+                Some(known) if known == at => {}
+                // Moved by a compaction that was cut short.
+                Some(_) => waste.push(at),
+                None => {
+                    waste.push(at);
+                    lost += 1;
+                    if lost > MAX_ORPHANS {
+                        return Ok(false);
+                    }
                 }
             }
         }
     }
-    for at in lost {
+    for at in waste {
         mountpath.segments.mark_dead(at);
     }
     Ok(true)

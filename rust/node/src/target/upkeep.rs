@@ -21,14 +21,13 @@ pub(super) async fn compact(objects: Arc<Objects>) {
         let (store, flag) = (Arc::clone(&objects.store), Arc::clone(&cancel.0));
         let done = tokio::task::spawn_blocking(move || store.compact(&flag)).await;
         match done {
-            Ok(Ok(done)) if done.segments > 0 => {
+            Ok(done) if done.segments > 0 => {
                 // Those who read a segment that is gone hold its space.
                 objects.readers.forget_stale();
                 let (segments, moved) = (done.segments, done.moved_bytes);
                 tracing::debug!(segments, moved, freed = done.freed_bytes, "segments compacted");
             }
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "segments cannot be compacted for now"),
+            Ok(_) => {}
             Err(error) => tracing::error!(%error, "a compaction was lost"),
         }
     }

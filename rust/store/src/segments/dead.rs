@@ -15,6 +15,18 @@ use std::path::Path;
 
 const ENTRY_BYTES: usize = 8;
 
+/// Opens a list for appending, cutting off the torn end that a crash may have left: what follows must not
+/// shift.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let file = File::options().append(true).create(true).open(path)?;
+    let length = file.metadata()?.len();
+    let whole = length - length % ENTRY_BYTES as u64;
+    if whole != length {
+        file.set_len(whole)?;
+    }
+    Ok(file)
+}
+
 /// Adds a record to the list in `file`, which was opened for appending.
 pub(super) fn append(mut file: &File, offset: u32, stride: u32) -> io::Result<()> {
     let mut entry = [0; ENTRY_BYTES];
@@ -57,5 +69,7 @@ mod tests {
         }
         (&file).write_all(b"abc").unwrap();
         assert_eq!(read(&path).unwrap(), (HashSet::from([16, 116]), 140));
+        append(&open(&path).unwrap(), 500, 8).unwrap();
+        assert_eq!(read(&path).unwrap(), (HashSet::from([16, 116, 500]), 148));
     }
 }

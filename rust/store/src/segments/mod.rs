@@ -11,6 +11,7 @@ mod record;
 mod scan;
 mod table;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ use crate::config::Limits;
 use crate::error::StoreError;
 use crate::meta::BlobId;
 
+/// Larger records than any that is written: payload is held back up to 64 KiB, and descriptions are small.
+const MAX_RECORD_BYTES: u64 = 128 << 10;
+
 /// The segments of one mountpath.
 #[derive(Debug)]
 pub(crate) struct Segments {
@@ -35,6 +39,8 @@ pub(crate) struct Segments {
     full_bytes: u64,
     table: Mutex<Table>,
     active: Mutex<Option<Active>>,
+    /// Segments to which records were moved that may not be on the disk yet.
+    unsynced: Mutex<BTreeSet<u32>>,
 }
 
 /// The segment that is appended to.
@@ -55,8 +61,8 @@ pub(crate) struct Fill {
 }
 
 impl Segments {
-    /// Opens the segments below `dir`. `clean`: whether the last run ended in order; if not, the end of the
-    /// newest segment is checked and what was torn there is cut off.
+    /// Opens the segments below `dir`. `clean`: whether the last run ended in order; only then is the newest one gone on
+    /// with.
     pub(crate) fn open(dir: PathBuf, clean: bool, limits: Limits) -> Result<Self, StoreError> {
         fs::create_dir_all(&dir)
             .map_err(|source| StoreError::io(&dir, "create the directory", source))?;
@@ -87,40 +93,53 @@ impl Segments {
             }
         }
         let full_bytes = limits.segment_bytes;
-        let segments = Self { dir, full_bytes, table: Mutex::new(table), active: Mutex::new(None) };
+        let segments = Self {
+            dir,
+            full_bytes,
+            table: Mutex::new(table),
+            active: Mutex::new(None),
+            unsynced: Mutex::default(),
+        };
         segments.resume(clean)?;
         Ok(segments)
     }
 
-    /// Goes on with the newest segment.
+    /// Goes on with the newest segment, if the last run ended in order and all of it are records. Else it
+    /// stays as it is: what a crash tore off is waste, and nothing may come to lie where the index may know
+    /// something else.
     fn resume(&self, clean: bool) -> Result<(), StoreError> {
         let Some(Fill { number, bytes, .. }) = self.table().newest() else { return Ok(()) };
+        if !clean || !(PREAMBLE_BYTES..self.full_bytes).contains(&bytes) {
+            return Ok(());
+        }
         let path = self.path(number);
         let failed = |source: io::Error| StoreError::io(&path, "open", source);
         let file = File::options().read(true).write(true).open(&path).map_err(failed)?;
         let mut scan = Scan::new(&file).map_err(failed)?;
         let salt = scan.salt();
-        let length = if clean { bytes } else { sound_end(&mut scan, &file).map_err(failed)? };
-        if length < bytes {
-            tracing::info!(path = %path.display(), torn = bytes - length, "a torn record is cut off");
-            file.set_len(length).map_err(failed)?;
-            self.table().set_bytes(number, length);
-        }
-        if (PREAMBLE_BYTES..self.full_bytes).contains(&length) {
-            *self.active() = Some(Active { number, file: Arc::new(file), salt, length });
-        } else if length < PREAMBLE_BYTES {
-            self.remove(number)?;
+        while scan.next().map_err(failed)?.is_some() {}
+        if scan.was_sound() {
+            *self.active() = Some(Active { number, file: Arc::new(file), salt, length: bytes });
+        } else {
+            tracing::warn!(path = %path.display(), "not all of this segment are records");
         }
         Ok(())
     }
 
-    /// Appends a blob; on return the operating system has it.
+    /// Gives out no number up to this one any more.
+    pub(crate) fn pass_over(&self, number: u32) {
+        self.table().pass_over(number);
+    }
+
+    /// Appends a blob; on return the operating system has it. `placed` is called before the segment can count
+    /// as full, so that no compaction finds a record which nothing knows yet.
     pub(crate) fn append(
         &self,
         blob: BlobId,
         payload: &[u8],
         trailer: &[u8],
-    ) -> Result<Location, StoreError> {
+        placed: impl FnOnce(Location),
+    ) -> Result<(), StoreError> {
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let header = Header {
             blob,
@@ -128,7 +147,7 @@ impl Segments {
             trailer: length(trailer),
             crc32c: crc32c::crc32c(payload),
         };
-        self.append_record(&header, payload, trailer)
+        self.append_record(&header, payload, trailer, placed)
     }
 
     /// Appends a record with the header that it has.
@@ -137,7 +156,8 @@ impl Segments {
         header: &Header,
         payload: &[u8],
         trailer: &[u8],
-    ) -> Result<Location, StoreError> {
+        placed: impl FnOnce(Location),
+    ) -> Result<(), StoreError> {
         let mut active = self.active();
         // One that is empty takes any record.
         let room = |active: &Active| {
@@ -165,11 +185,9 @@ impl Segments {
             }
         }
         let offset = u32::try_from(start).unwrap_or(u32::MAX);
-        Ok(Location {
-            segment: current.number,
-            offset,
-            length: header.payload.saturating_add(header.trailer),
-        })
+        let length = header.payload.saturating_add(header.trailer);
+        placed(Location { segment: current.number, offset, length });
+        Ok(())
     }
 
     /// Makes a new, empty segment.
@@ -214,9 +232,10 @@ impl Segments {
         }
         let path = self.list_path(location.segment);
         let list = || {
-            let list = match self.table().list(location.segment) {
+            let opened = self.table().list(location.segment);
+            let list = match opened {
                 Some(list) => list,
-                None => Arc::new(File::options().append(true).create(true).open(&path)?),
+                None => Arc::new(dead::open(&path)?),
             };
             dead::append(&list, location.offset, u32::try_from(bytes).unwrap_or(u32::MAX))?;
             self.table().keep_list(location.segment, &list);
@@ -242,11 +261,13 @@ impl Segments {
         self.table().fills()
     }
 
-    /// Every segment that is not appended to.
+    /// Every segment that is not appended to, but those that are left alone.
     pub(crate) fn full(&self) -> Vec<Fill> {
-        let active = self.active().as_ref().map(|active| active.number);
+        // Before the active one is asked for: what is newer is not in the list.
         let mut fills = self.fills();
-        fills.retain(|fill| Some(fill.number) != active);
+        let active = self.active().as_ref().map(|active| active.number);
+        let table = self.table();
+        fills.retain(|fill| Some(fill.number) != active && !table.avoids(fill.number));
         fills
     }
 
@@ -265,11 +286,46 @@ impl Segments {
         Ok(())
     }
 
-    /// Makes every record survive loss of power.
+    /// Notes that something was moved to a segment.
+    pub(crate) fn note_moved_to(&self, number: u32) {
+        self.unsynced().insert(number);
+    }
+
+    /// Makes what was moved, and what was written last, survive loss of power.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        let file = self.active().as_ref().map(|active| Arc::clone(&active.file));
-        let Some(file) = file else { return Ok(()) };
-        file.sync_data().map_err(|source| StoreError::io(&self.dir, "sync", source))
+        let mut numbers = std::mem::take(&mut *self.unsynced());
+        numbers.extend(self.active().as_ref().map(|active| active.number));
+        for number in &numbers {
+            let Some(file) = self.file(*number)? else { continue };
+            if let Err(source) = file.sync_data() {
+                self.unsynced().extend(&numbers);
+                return Err(StoreError::io(&self.path(*number), "sync", source));
+            }
+        }
+        Ok(())
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Size at which a segment is full.
+    pub(crate) fn full_bytes(&self) -> u64 {
+        self.full_bytes
+    }
+
+    /// Leaves a segment alone until the next start.
+    pub(crate) fn avoid(&self, number: u32) {
+        self.table().avoid(number);
+    }
+
+    /// How much of a segment is waste, the room included that was never filled: a start after a crash leaves
+    /// the segment that was being written.
+    pub(crate) fn waste(&self, fill: &Fill) -> u64 {
+        let unfilled = self.full_bytes.saturating_sub(fill.bytes);
+        // The last record of a full one may just not have found room.
+        let unfilled = if unfilled > MAX_RECORD_BYTES { unfilled } else { 0 };
+        fill.dead.saturating_add(unfilled)
     }
 
     /// Path of a segment, for messages.
@@ -317,21 +373,6 @@ fn parse_name(path: &Path) -> Option<(u32, Kind)> {
         LIST_EXTENSION => Some((number, Kind::List)),
         _ => None,
     }
-}
-
-/// Where the last whole record ends whose payload is what it was when it was written.
-fn sound_end(scan: &mut Scan<'_>, file: &File) -> io::Result<u64> {
-    let mut end = PREAMBLE_BYTES.min(scan.length());
-    let mut payload = Vec::new();
-    while let Some(Record { offset, header }) = scan.next()? {
-        payload.resize(header.payload as usize, 0);
-        let start = u64::from(offset) + HEADER_BYTES as u64;
-        std::os::unix::fs::FileExt::read_exact_at(file, &mut payload, start)?;
-        if crc32c::crc32c(&payload) == header.crc32c {
-            end = u64::from(offset) + header.stride();
-        }
-    }
-    Ok(end)
 }
 
 fn write_record(

@@ -66,6 +66,16 @@ impl Header {
         out
     }
 
+    /// What bytes in the place of a header say, right or wrong: the blob, and bytes of payload and trailer.
+    pub(crate) fn claims(bytes: &[u8; HEADER_BYTES]) -> (BlobId, u32) {
+        let field = |at: usize| {
+            let field = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>);
+            field.copied().map_or(0, u32::from_le_bytes)
+        };
+        let blob = u64::from(field(8)) | u64::from(field(12)) << 32;
+        (BlobId(blob), field(16).saturating_add(field(20)))
+    }
+
     /// Reads a header; `None` when these bytes are none.
     pub(crate) fn decode(bytes: &[u8; HEADER_BYTES], salt: u32) -> Option<Self> {
         let (covered, crc) = bytes.split_last_chunk::<4>()?;
@@ -133,6 +143,8 @@ mod tests {
             let mut bytes = header.encode(salt);
             prop_assert_eq!(Header::decode(&bytes, salt), Some(header));
             prop_assert_eq!(Header::decode(&bytes, !salt), None);
+            let length = payload.saturating_add(trailer);
+            prop_assert_eq!(Header::claims(&bytes), (BlobId(blob), length));
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(Header::decode(&bytes, salt), None);
         }

@@ -23,6 +23,7 @@ pub(crate) struct Scan<'f> {
     salt: u32,
     length: u64,
     next: u64,
+    skipped: u64,
     window: Vec<u8>,
     window_at: u64,
 }
@@ -38,7 +39,15 @@ impl<'f> Scan<'f> {
         } else {
             0
         };
-        Ok(Self { file, salt, length, next: PREAMBLE_BYTES, window: Vec::new(), window_at: 0 })
+        Ok(Self {
+            file,
+            salt,
+            length,
+            next: PREAMBLE_BYTES,
+            skipped: 0,
+            window: Vec::new(),
+            window_at: 0,
+        })
     }
 
     /// The salt of this segment's headers.
@@ -46,9 +55,9 @@ impl<'f> Scan<'f> {
         self.salt
     }
 
-    /// Bytes of the file.
-    pub(crate) fn length(&self) -> u64 {
-        self.length
+    /// Whether everything up to the end of the file was a record, once [`next`](Self::next) has returned `None`.
+    pub(crate) fn was_sound(&self) -> bool {
+        self.skipped == 0 && self.next == self.length
     }
 
     /// The next record.
@@ -67,6 +76,7 @@ impl<'f> Scan<'f> {
                 return Ok(Some(Record { offset, header }));
             }
             self.next = start + ALIGNMENT;
+            self.skipped += ALIGNMENT;
         }
         Ok(None)
     }

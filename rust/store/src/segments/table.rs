@@ -1,6 +1,6 @@
 //! What is known in memory of each segment, and the files that are open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(super) struct Table {
     next: u32,
     open: LruCache<u32, Arc<File>>,
     lists: LruCache<u32, Arc<File>>,
+    avoided: BTreeSet<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,7 +36,7 @@ impl Table {
             cache
         };
         let (open, lists) = (cache(descriptors), cache(OPEN_LISTS));
-        Self { segments: BTreeMap::new(), next: 0, open, lists }
+        Self { segments: BTreeMap::new(), next: 0, open, lists, avoided: BTreeSet::new() }
     }
 
     pub(super) fn add(&mut self, number: u32, bytes: u64) {
@@ -64,6 +65,18 @@ impl Table {
         self.segments.remove(&number);
         self.open.pop(&number);
         self.lists.pop(&number);
+    }
+
+    pub(super) fn pass_over(&mut self, number: u32) {
+        self.next = self.next.max(number.saturating_add(1));
+    }
+
+    pub(super) fn avoid(&mut self, number: u32) {
+        self.avoided.insert(number);
+    }
+
+    pub(super) fn avoids(&self, number: u32) -> bool {
+        self.avoided.contains(&number)
     }
 
     pub(super) fn next_number(&self) -> u32 {
