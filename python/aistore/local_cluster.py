@@ -27,6 +27,13 @@ _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 10.0
 _POLL_S = 0.01
 
+_SHARED_DISK_WATERMARKS = {
+    "space.cleanupwm": "96",
+    "space.lowwm": "97",
+    "space.highwm": "98",
+    "space.out_of_space": "99",
+}
+
 
 class LocalCluster:
     """An embedded cluster.
@@ -104,6 +111,7 @@ class LocalCluster:
 
     def _start(self, gateways: int, targets: int, mountpaths: int) -> None:
         deadline = time.monotonic() + self._start_timeout
+        is_new = not (self._root / "gateway-0").exists()
         self._gateways.append(self._launch("gateway", 0, None))
         self._gateways[0].wait_ready(deadline)
         first = self._gateways[0].url
@@ -114,6 +122,11 @@ class LocalCluster:
         for node in (*self._gateways[1:], *self._targets):
             node.wait_ready(deadline)
         self._wait_members([*self._gateways, *self._targets], deadline)
+        if is_new:
+            # A disk of its own is full at 95 %; one shared with all else may be there for years.
+            self.client().request_client.request(
+                "PUT", "cluster/set-config", params=_SHARED_DISK_WATERMARKS
+            )
 
     def _launch(self, role: str, index: int, join: str | None, mountpaths: int = 0) -> NodeProcess:
         name = f"{role}-{index}"

@@ -59,7 +59,7 @@ def make_room(wire: Wire) -> None:
 def refused(answer: Answer, setting: str) -> None:
     assert answer.status == 507, answer.body
     error = answer.json()
-    assert error["tcode"] == "ErrCapacityExceeded"
+    assert error["tcode"] == "ErrCapExceeded"
     assert setting in error["message"], error
     assert "mountpath" in error["message"], error
 

@@ -119,7 +119,7 @@ impl ApiError {
 
     /// 507: no space left.
     pub fn out_of_space(message: impl Into<String>) -> Self {
-        Self::new(507, "ErrCapacityExceeded", message)
+        Self::new(507, "ErrCapExceeded", message)
     }
 
     /// 500: our fault or the disk's, not the caller's.
