@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
+from collections.abc import Callable
 from urllib.parse import quote
 
+import pytest
 from support import Answer, Wire, ended, start, status, wait_until
 
 import aistore
@@ -183,3 +187,81 @@ def test_what_was_begun_on_the_old_name_is_refused_with_the_remedy(
         return sum(1 for _ in files)
 
     wait_until(lambda: left() == 0, "append sessions of the old name are removed", 30)
+
+
+LISTED = 3000
+
+
+def by_package(client: aistore.Client, wire: Wire, bucket: str) -> list[str]:
+    return [entry.name for entry in client.bucket(bucket).list_all_objects()]
+
+
+def by_package_in_pages(client: aistore.Client, wire: Wire, bucket: str) -> list[str]:
+    return [entry.name for entry in client.bucket(bucket).list_objects_iter(page_size=700)]
+
+
+def by_gateway(client: aistore.Client, wire: Wire, bucket: str) -> list[str]:
+    listing = {"action": "list", "value": {"props": "name"}}
+    answer = wire.send("GET", f"/v1/buckets/{bucket}", action=listing)
+    assert answer.status == 200, answer.body
+    page = answer.json()
+    assert (page["flags"], page["continuation_token"]) == (0, "")
+    return [entry["name"] for entry in page["entries"]]
+
+
+def by_arrow(client: aistore.Client, wire: Wire, bucket: str) -> list[str]:
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table(client.bucket(bucket).list_objects_arrow())
+    return list(table["name"].to_pylist())
+
+
+def by_summary(client: aistore.Client, wire: Wire, bucket: str) -> list[str]:
+    summary = client.bucket(bucket).summary()
+    count = int(summary["ObjCount"]["obj_count_present"])
+    return [f"o{at:05}" for at in range(count)]
+
+
+@pytest.mark.parametrize(
+    "names", [by_package, by_package_in_pages, by_gateway, by_arrow, by_summary]
+)
+def test_a_listing_of_the_new_name_is_whole_from_the_start(
+    own_cluster: aistore.LocalCluster,
+    names: Callable[[aistore.Client, Wire, str], list[str]],
+) -> None:
+    client, wire = own_cluster.client(), Wire(own_cluster.endpoint)
+    source = client.bucket("n0").create()
+    source.put_many([(f"o{at:05}", f"{at}".encode() * 100) for at in range(LISTED)])
+    expected = [f"o{at:05}" for at in range(LISTED)]
+    running = False
+    for turn in range(3):
+        job = start(wire, "move-bck", f"n{turn}", f"n{turn + 1}")
+        running |= status(wire, job)["end_time"] == 0
+        assert names(client, wire, f"n{turn + 1}") == expected
+        assert ended(wire, job)["err"] == ""
+    assert running, "the jobs were over before the listings: give them more objects"
+
+
+def test_a_listing_that_waits_too_long_names_the_job(own_cluster: aistore.LocalCluster) -> None:
+    wire = Wire(own_cluster.endpoint)
+    own_cluster.client().bucket("source").create()
+    limit = {"timeout": {"max_host_busy": "10s"}}
+    changed = wire.send("PUT", "/v1/cluster", action={"action": "set-config", "value": limit})
+    assert changed.status == 200, changed.body
+    # A target that does not answer keeps the rename going.
+    stopped, asked = own_cluster.targets[-1], own_cluster.targets[0]
+    os.kill(stopped.pid, signal.SIGSTOP)
+    try:
+        job = start(wire, "move-bck", "source", "there")
+        for bucket in ("there", "source"):
+            began = time.monotonic()
+            body = json.dumps({"props": "name"}).encode()
+            answer = wire.send(
+                "POST", f"/v1/scan/{bucket}", body=body, base=asked.url, provider="ais"
+            )
+            assert answer.status == 409, answer.body
+            assert 8 < time.monotonic() - began < 15
+            text = answer.json()["message"]
+            assert all(part in text for part in (f"ais://{bucket}", job, "wait for the job")), text
+    finally:
+        os.kill(stopped.pid, signal.SIGCONT)
+    assert ended(wire, job)["err"] == ""

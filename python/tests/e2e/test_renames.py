@@ -118,21 +118,3 @@ def test_a_rename_that_was_stopped_goes_on_and_the_newer_object_wins(
         name = f"d/{at:05}"
         expected = newer.get(name, "old").encode()
         assert there.object(name).get_reader().read_all() == expected, name
-
-
-def test_a_listing_says_that_it_may_be_incomplete(own_cluster: aistore.LocalCluster) -> None:
-    wire = Wire(own_cluster.endpoint)
-    source = own_cluster.client().bucket("source").create()
-    source.put_many([(f"d/{at:05}", b"x") for at in range(STILL)])
-    job = start(wire, "move-bck", "source", "there")
-
-    def flags() -> int:
-        listing = {"action": "list", "value": {"props": "name"}}
-        answer = wire.send("GET", "/v1/buckets/there", action=listing)
-        return int(answer.json()["flags"])
-
-    during = flags()
-    assert status(wire, job)["end_time"] == 0, "the job was over at once: give it more objects"
-    assert during & 1
-    assert ended(wire, job)["err"] == ""
-    assert flags() & 1 == 0

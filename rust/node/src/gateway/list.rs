@@ -23,8 +23,6 @@ use crate::intra::json_headers;
 const LOOK: Duration = Duration::from_millis(500);
 /// Shortest listing id that clients may echo.
 const MIN_UUID_BYTES: usize = 9;
-/// Flag of a page whose listing may be incomplete.
-const PAGE_INCOMPLETE: u32 = 1;
 /// Length of the ids given out.
 const UUID_BYTES: usize = 12;
 /// Longest listing id, as for all jobs.
@@ -61,8 +59,7 @@ impl Gateway {
         let after = message.continuation_token.as_str().max(&message.start_after);
         let targets: Vec<&Snode> = state.smap.tmap.values().collect();
         let mut merge = Merge::new(targets.len(), want, after);
-        // What a rename has not brought yet, or has taken away, is not among the names.
-        let mut flags = u32::from(is_renamed(&state, bucket)) * PAGE_INCOMPLETE;
+        let mut flags = 0;
         loop {
             let hungry = merge.hungry();
             if hungry.is_empty() {
@@ -94,8 +91,6 @@ impl Gateway {
             }
             merge.advance();
         }
-        // One that began meanwhile may have taken names away before they were read.
-        flags |= u32::from(is_renamed(&self.ctx.state(), bucket)) * PAGE_INCOMPLETE;
         let (entries, continuation_token) = merge.finish();
         Ok(ListPage { uuid: message.uuid, continuation_token, entries, flags })
     }
@@ -147,15 +142,10 @@ impl Gateway {
     }
 }
 
-/// Whether objects are being moved to or from the bucket.
-fn is_renamed(state: &ClusterState, bucket: &Bucket) -> bool {
-    let mut renames = state.jobs.running().filter(|job| job.kind == "move-bck");
-    renames.any(|job| job.buckets().any(|one| one == bucket))
-}
-
 /// A listing without one target's names would be a lie, so it fails and says which is missing.
 fn incomplete(bucket: &Bucket, target: &Snode, err: ApiError) -> ApiError {
-    if err.status == 404 {
+    // The bucket is gone or being renamed: no node is at fault.
+    if matches!(err.status, 404 | 409) {
         return err;
     }
     let text = format!(

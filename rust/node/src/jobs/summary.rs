@@ -83,14 +83,26 @@ impl Target {
         }
         let ask: SummaryAsk = req.read_json().await?;
         self.state_for(req).await;
-        let (target, stop) = (Arc::clone(self), Arc::new(AtomicBool::new(false)));
+        let (ask, stop) = (Arc::new(ask), Arc::new(AtomicBool::new(false)));
         let _abandon = Abandon(Arc::clone(&stop));
-        let work = tokio::task::spawn_blocking(move || {
-            let disks = target.disk_bytes();
-            let one = |bucket| target.sum_up(bucket, &ask.prefix, disks, &stop);
-            ask.buckets.iter().map(one).collect::<Result<Vec<_>, _>>()
-        });
-        Ok(reply::json(&work.await.map_err(|err| lost_task(&err))??))
+        let patience = self.patience();
+        loop {
+            for bucket in &ask.buckets {
+                self.settle(bucket, patience).await?;
+            }
+            let (target, ask, stop) = (Arc::clone(self), Arc::clone(&ask), Arc::clone(&stop));
+            let buckets = Arc::clone(&ask);
+            let work = tokio::task::spawn_blocking(move || {
+                let disks = target.disk_bytes();
+                let one = |bucket| target.sum_up(bucket, &ask.prefix, disks, &stop);
+                ask.buckets.iter().map(one).collect::<Result<Vec<_>, _>>()
+            });
+            let sums = work.await.map_err(|err| lost_task(&err))??;
+            // A rename that began meanwhile may have taken objects away before they were counted.
+            if buckets.buckets.iter().all(|bucket| self.is_settled(bucket)) {
+                return Ok(reply::json(&sums));
+            }
+        }
     }
 
     /// Size of the file systems under the mountpaths, each once.

@@ -29,6 +29,7 @@ pub(crate) mod read;
 mod readers;
 mod scan;
 mod select;
+mod settle;
 pub(crate) mod upkeep;
 mod upload;
 mod writing;

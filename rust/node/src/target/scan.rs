@@ -49,11 +49,19 @@ impl Target {
                 "listing files inside archives of {bucket} (flag 8) is not supported yet"
             )));
         }
-        let found = self.find_bucket(req, bucket).await?;
-        let (bid, bucket) = (found.props()?.bid, found.bucket.clone());
-        let target = Arc::clone(self);
-        let page = tokio::task::spawn_blocking(move || target.page_blocking(bid, &bucket, msg));
-        page.await.map_err(|err| lost_task(&err))?
+        let patience = self.patience();
+        loop {
+            let named = self.find_bucket(req, bucket).await?.bucket;
+            self.settle(&named, patience).await?;
+            let found = self.find_bucket(req, bucket).await?;
+            let (target, bid, msg) = (Arc::clone(self), found.props()?.bid, msg.clone());
+            let page = tokio::task::spawn_blocking(move || target.page_blocking(bid, &named, msg));
+            let page = page.await.map_err(|err| lost_task(&err))??;
+            // A rename that began meanwhile may have taken names away before they were read.
+            if self.is_settled(&found.bucket) {
+                return Ok(page);
+            }
+        }
     }
 
     fn page_blocking(&self, bid: u64, bucket: &Bucket, msg: ListMsg) -> Result<Vec<u8>, ApiError> {

@@ -8,7 +8,7 @@
 //! The store seals the source before a share starts: a write that was let in before is committed, and so
 //! seen by the walk, or refused. A read of the destination that misses pulls its object first, and every
 //! change through the new name but a plain write does so before it looks: once a name is pulled, nothing
-//! is left that could bring the object again. A listing of the destination says that it is incomplete.
+//! is left that could bring the object again. A listing or summary of either name waits for the job's end.
 //!
 //! Uploads and append sessions that are open on the source cannot end any more: their last step answers 409
 //! with the remedy while objects move, and 404 once the source is gone. What they hold is removed with it.
