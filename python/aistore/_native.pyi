@@ -258,6 +258,7 @@ class Client:
         max_pool_size: int = 10,
         user_agent: str | None = None,
         attempts: int = 5,
+        answered_attempts: int | None = None,
         skip_verify: bool = False,
         ca_cert: str | None = None,
         client_cert: tuple[str, str] | None = None,

@@ -29,7 +29,8 @@ class Settings:
         read_timeout: Seconds to wait for the next bytes; None waits without end.
         token: Bearer token, if any.
         max_pool_size: Idle connections kept per node.
-        attempts: Attempts of one request in all.
+        attempts: Attempts of a request that gets no answer.
+        answered_attempts: Attempts of a request that is answered with one of `retry_statuses`.
         backoff: Seconds of the first wait before another attempt.
         backoff_max: Seconds of the longest one.
         retry_statuses: Answers to try again after.
@@ -44,6 +45,7 @@ class Settings:
     token: str | None = None
     max_pool_size: int = 10
     attempts: int = 5
+    answered_attempts: int = 5
     backoff: float = DEFAULT_BACKOFF_S
     backoff_max: float = DEFAULT_BACKOFF_MAX_S
     retry_statuses: tuple[int, ...] = DEFAULT_STATUSES

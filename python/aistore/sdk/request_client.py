@@ -77,6 +77,7 @@ class RequestClient:
             token or None,
             self._sessions.max_pool_size,
             retry.attempts,
+            retry.answered_attempts,
             first_wait,
             longest_wait,
             retry.statuses,

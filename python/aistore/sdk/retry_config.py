@@ -59,6 +59,8 @@ class HttpRetry:
 class NetworkRetry:
     """Retries of requests that got no answer.
 
+    Nobody was there, the connection broke, or a GET or HEAD met the read timeout.
+
     Args:
         attempts: Attempts in all.
     """
@@ -88,17 +90,18 @@ class RetryConfig:
 
     @property
     def attempts(self) -> int:
-        """Attempts of one request in all: the larger of what the two layers ask for, 1 to 1000."""
-        total = getattr(self.http_retry, "total", None)
+        """Attempts of a request that gets no answer, 1 to 1000."""
         network = getattr(self.network_retry, "attempts", None)
         if network is None:
             stop = getattr(self.network_retry, "stop", None)
             network = getattr(stop, "max_attempt_number", None)
-        asked = [
-            total + 1 if isinstance(total, int) else 1,
-            network if isinstance(network, int) else 1,
-        ]
-        return min(max(1, *asked), MAX_ATTEMPTS)
+        return _attempts(network)
+
+    @property
+    def answered_attempts(self) -> int:
+        """Attempts of a request that is answered with one of `statuses`, 1 to 1000."""
+        total = getattr(self.http_retry, "total", None)
+        return _attempts(total + 1 if isinstance(total, int) else None)
 
     @property
     def backoff(self) -> tuple[float, float]:
@@ -116,10 +119,15 @@ class RetryConfig:
     def __getstate__(self) -> dict[str, object]:
         # Foreign retry objects hold locks and closures; the numbers are all that counts.
         return {
-            "http_retry": HttpRetry(self.attempts - 1, *self.backoff, self.statuses),
+            "http_retry": HttpRetry(self.answered_attempts - 1, *self.backoff, self.statuses),
             "network_retry": NetworkRetry(self.attempts),
             "cold_get_conf": self.cold_get_conf,
         }
+
+
+def _attempts(asked: object) -> int:
+    """A number of attempts that ends; nothing asked for counts as one."""
+    return min(max(1, asked), MAX_ATTEMPTS) if isinstance(asked, int) else 1
 
 
 def _seconds(given: float) -> float:

@@ -111,6 +111,7 @@ def test_object_urls_are_percent_encoded() -> None:
 def test_retry_settings() -> None:
     assert RetryConfig.default().attempts == 5
     assert RetryConfig(HttpRetry(total=0), NetworkRetry(attempts=1)).attempts == 1
+    assert RetryConfig(HttpRetry(total=0)).answered_attempts == 1
 
     class Stop:
         max_attempt_number = 9
@@ -126,7 +127,7 @@ def test_retry_settings() -> None:
 def test_no_retry_goes_on_without_end() -> None:
     endless = HttpRetry(total=10**9, backoff_factor=float("inf"), backoff_max=float("inf"))
     config = RetryConfig(endless, NetworkRetry(attempts=10**12))
-    assert config.attempts == 1000
+    assert (config.attempts, config.answered_attempts) == (1000, 1000)
     assert config.backoff == (3600.0, 3600.0)
 
 
@@ -135,9 +136,9 @@ def test_waits_and_statuses_reach_the_native_client(monkeypatch: pytest.MonkeyPa
         total, backoff_factor, backoff_max, status_forcelist = 2, 3.0, 48, {500, 503}
 
     config = RetryConfig(http_retry=Foreign(), network_retry=NetworkRetry(attempts=1))
-    assert (config.attempts, config.backoff, config.statuses) == (3, (3.0, 48.0), (500, 503))
-    again = pickle.loads(pickle.dumps(config))
-    assert (again.attempts, again.backoff, again.statuses) == (3, (3.0, 48.0), (500, 503))
+    for each in (config, pickle.loads(pickle.dumps(config))):
+        assert (each.attempts, each.answered_attempts) == (1, 3)
+        assert (each.backoff, each.statuses) == ((3.0, 48.0), (500, 503))
     opened: list[dict[str, object]] = []
 
     class Native:
@@ -151,9 +152,10 @@ def test_waits_and_statuses_reach_the_native_client(monkeypatch: pytest.MonkeyPa
     client = pickle.loads(pickle.dumps(Client("http://only-here", retry_config=config)))
     assert client.request_client.native
     client.close()
-    told = {key: opened[0][key] for key in ("attempts", "backoff", "backoff_max", "retry_statuses")}
-    assert told == {
-        "attempts": 3,
+    keys = ("attempts", "answered_attempts", "backoff", "backoff_max", "retry_statuses")
+    assert {key: opened[0][key] for key in keys} == {
+        "attempts": 1,
+        "answered_attempts": 3,
         "backoff": 3.0,
         "backoff_max": 48.0,
         "retry_statuses": (500, 503),

@@ -34,8 +34,15 @@ pub struct ClientConfig {
     pub max_idle_per_host: usize,
     /// Value of the `user-agent` header.
     pub user_agent: String,
-    /// Tries of one request, the first included; 0 counts as 1. Default [`DEFAULT_ATTEMPTS`].
+    /// Tries of one request that gets no answer, the first included; 0 counts as 1. Default
+    /// [`DEFAULT_ATTEMPTS`].
     pub attempts: u32,
+    /// Tries of one request that is answered with one of `retry_statuses`; `None`, the default, means as
+    /// many as `attempts`.
+    pub answered_attempts: Option<u32>,
+    /// Whether a GET or HEAD without an answer in time is sent again, within `attempts`. Default no:
+    /// callers at a terminal want to know after one timeout.
+    pub repeat_timeouts: bool,
     /// First wait before a request is sent again. Default [`DEFAULT_BACKOFF`].
     pub backoff: Duration,
     /// Longest wait before a request is sent again. Default [`DEFAULT_BACKOFF_MAX`].
@@ -58,6 +65,8 @@ impl ClientConfig {
             max_idle_per_host: DEFAULT_MAX_IDLE_PER_HOST,
             user_agent: concat!("aistore-native/", env!("CARGO_PKG_VERSION")).to_owned(),
             attempts: DEFAULT_ATTEMPTS,
+            answered_attempts: None,
+            repeat_timeouts: false,
             backoff: DEFAULT_BACKOFF,
             backoff_max: DEFAULT_BACKOFF_MAX,
             retry_statuses: DEFAULT_RETRY_STATUSES.to_vec(),

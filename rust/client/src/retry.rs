@@ -29,12 +29,19 @@ impl Repeat {
 pub(crate) struct Budget<'a> {
     config: &'a ClientConfig,
     left: u32,
+    left_answered: u32,
     next: Duration,
 }
 
 impl<'a> Budget<'a> {
     pub(crate) fn new(config: &'a ClientConfig) -> Self {
-        Self { config, left: config.attempts.max(1) - 1, next: config.backoff.min(LONGEST_WAIT) }
+        let answered = config.answered_attempts.unwrap_or(config.attempts);
+        Self {
+            config,
+            left: config.attempts.max(1) - 1,
+            left_answered: answered.max(1) - 1,
+            next: config.backoff.min(LONGEST_WAIT),
+        }
     }
 
     /// Whether the failure is worth another try under `repeat`.
@@ -46,23 +53,33 @@ impl<'a> Budget<'a> {
                 self.config.retry_statuses.contains(&error.status)
                     && (error.status == 429 || repeat == Repeat::Busy)
             }
+            // It may have been done; only what changes nothing is worth the risk of another wait.
+            ClientError::Timeout { method, .. } => {
+                self.config.repeat_timeouts && matches!(method.as_str(), "GET" | "HEAD")
+            }
             _ => false,
         }
     }
 
     /// Waits before the next try; hands the failure back when there is none left.
     pub(crate) async fn spend(&mut self, failure: Failure) -> Result<(), ClientError> {
-        if self.left == 0 {
-            return Err(failure.error);
-        }
-        self.left -= 1;
+        let wait = self.pause(failure)?;
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    /// Takes one try; tells how long to wait before it.
+    pub(crate) fn pause(&mut self, failure: Failure) -> Result<Duration, ClientError> {
+        let answered = matches!(failure.error, ClientError::Api { .. });
+        let left = if answered { &mut self.left_answered } else { &mut self.left };
+        let Some(fewer) = left.checked_sub(1) else { return Err(failure.error) };
+        *left = fewer;
         // Jitter over the whole interval, so that clients that failed together do not return together.
         let jittered = self.next.min(self.config.backoff_max).mul_f64(fastrand::f64());
         let longest = self.config.backoff_max.min(LONGEST_WAIT);
         let asked = failure.retry_after.unwrap_or_default().min(longest);
-        tokio::time::sleep(jittered.max(asked)).await;
         self.next = (self.next * 2).min(longest);
-        Ok(())
+        Ok(jittered.max(asked))
     }
 }
 
@@ -124,6 +141,35 @@ mod tests {
         assert!(budget.spend(answer(503)).await.is_ok());
         assert!(budget.spend(answer(503)).await.is_ok());
         assert!(budget.spend(answer(503)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_and_silence_are_counted_apart() {
+        let silent = |method: &str| {
+            let (method, url) = (method.to_owned(), "u".to_owned());
+            Failure::from(ClientError::Timeout {
+                method,
+                url,
+                what: "answer",
+                after: Duration::ZERO,
+            })
+        };
+        let mut config = ClientConfig::new("http://h");
+        config.attempts = 3;
+        config.answered_attempts = Some(2);
+        assert!(!Budget::new(&config).applies(Repeat::Busy, &silent("GET")));
+        config.repeat_timeouts = true;
+        let mut budget = Budget::new(&config);
+        for (method, again) in
+            [("GET", true), ("HEAD", true), ("PUT", false), ("POST", false), ("PATCH", false)]
+        {
+            assert_eq!(budget.applies(Repeat::Busy, &silent(method)), again, "{method}");
+        }
+        budget.spend(answer(503)).await.unwrap();
+        budget.spend(answer(503)).await.unwrap_err();
+        budget.spend(silent("GET")).await.unwrap();
+        budget.spend(silent("GET")).await.unwrap();
+        budget.spend(silent("GET")).await.unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]

@@ -65,6 +65,12 @@ impl From<ClientError> for Failure {
     }
 }
 
+/// How long the node asks to wait.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
 impl Transport {
     pub(crate) fn new(config: std::sync::Arc<ClientConfig>, tls: Tls) -> Result<Self, ClientError> {
         check_base(&config.endpoint)?;
@@ -125,10 +131,7 @@ impl Transport {
                     &answer_headers,
                     &text.unwrap_or_default(),
                 );
-                let retry_after = answer_headers
-                    .get("retry-after")
-                    .and_then(|v| v.to_str().ok()?.parse().ok())
-                    .map(Duration::from_secs);
+                let retry_after = retry_after(&answer_headers);
                 return Err(Failure { error, unsent: false, retry_after });
             }
             return Ok(Opened { response, url, wait });

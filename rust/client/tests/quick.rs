@@ -13,7 +13,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use aistore_client::quick::Ask;
-use aistore_client::{Client, ClientError};
+use aistore_client::{Client, ClientConfig, ClientError};
 use http::Method;
 
 use support::{Answer, Seen, Server, answer, bucket, client, error, gateway, nothing};
@@ -82,7 +82,7 @@ async fn missing_objects_are_errors_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_takes_a_policy_is_left_to_the_client() {
-    for status in [307, 421, 429, 503] {
+    for status in [307, 421] {
         let (_, client) = cluster(move |_, _| Some(answer(status, "x"))).await;
         assert!(ask(&client, Method::GET, b"", true).await.unwrap().is_none(), "{status}");
     }
@@ -95,6 +95,25 @@ async fn whatever_takes_a_policy_is_left_to_the_client() {
         ask(&support::client(&gateway), Method::GET, b"", true).await.unwrap().is_none(),
         "no map"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_nodes_are_asked_again_as_often_as_the_settings_say() {
+    for (status, attempts, sent) in [(503, 1, 1), (503, 2, 2), (429, 4, 4), (500, 4, 1)] {
+        let target = Server::start(move |_, _| Some(answer(status, "x"))).await;
+        let gateway = gateway(&[&target], nothing).await;
+        let mut config = ClientConfig::new(gateway.url.clone());
+        config.answered_attempts = Some(attempts);
+        config.backoff = Duration::ZERO;
+        let client = Client::new(config).unwrap();
+        client.smap(false).await.unwrap();
+        let err = ask(&client, Method::GET, b"", true).await.unwrap_err();
+        assert_eq!((err.status(), target.seen().len()), (Some(status), sent), "{attempts}");
+    }
+    let (target, client) =
+        cluster(|_, count| Some(answer(if count < 3 { 503 } else { 200 }, "x"))).await;
+    assert!(ask(&client, Method::GET, b"", true).await.unwrap().is_some());
+    assert_eq!(target.seen().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

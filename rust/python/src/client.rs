@@ -85,8 +85,8 @@ impl Client {
     #[new]
     #[pyo3(signature = (
         endpoint, *, connect_timeout = Some(3.0), read_timeout = Some(20.0), token = None,
-        max_pool_size = 10, user_agent = None, attempts = 5, skip_verify = false, ca_cert = None,
-        client_cert = None, backoff = 0.05, backoff_max = 2.0, retry_statuses = None,
+        max_pool_size = 10, user_agent = None, attempts = 5, answered_attempts = None,
+        skip_verify = false, ca_cert = None, client_cert = None, backoff = 0.05, backoff_max = 2.0, retry_statuses = None,
     ))]
     fn new(
         py: Python<'_>,
@@ -97,6 +97,7 @@ impl Client {
         max_pool_size: usize,
         user_agent: Option<String>,
         attempts: u32,
+        answered_attempts: Option<u32>,
         skip_verify: bool,
         ca_cert: Option<PathBuf>,
         client_cert: Option<(PathBuf, PathBuf)>,
@@ -110,6 +111,8 @@ impl Client {
         config.token = token.filter(|token| !token.is_empty());
         config.max_idle_per_host = max_pool_size;
         config.attempts = attempts;
+        config.answered_attempts = answered_attempts;
+        config.repeat_timeouts = true;
         config.backoff = duration("backoff", Some(backoff))?.unwrap_or_default();
         config.backoff_max = duration("backoff_max", Some(backoff_max))?.unwrap_or_default();
         if let Some(statuses) = retry_statuses {

@@ -2,14 +2,17 @@
 //!
 //! A caller that waits anyway (Python, above all) pays one write and one or two reads per small object,
 //! and a large object is received straight into its memory. Only what usually happens is done here: one
-//! request to the object's owner, answered at once. Whatever else comes (no map yet, a redirect, a stale
-//! map, a busy or unreachable node, an answer of unknown length) is left to the asynchronous client, which
+//! request to the object's owner, repeated while the node is busy or silent as often as the settings say.
+//! Whatever else comes (no map yet, a redirect, a stale map, an unreachable node, an answer of unknown
+//! length) is left to the asynchronous client, which
 //! has all the policies; such requests can be repeated without harm.
 
 mod conn;
 mod large;
 mod link;
 mod pool;
+
+use std::time::{Duration, Instant};
 
 use aistore_core::bucket::Bucket;
 use aistore_core::headers::SMAP_VERSION;
@@ -24,15 +27,16 @@ use crate::body::Source;
 use crate::client::Client;
 use crate::error::{ClientError, MAX_ERROR_BODY_BYTES};
 use crate::objects::check_names;
-use crate::retry::Repeat;
+use crate::retry::{Budget, Repeat};
 use crate::routing::ObjectRequest;
+use crate::transport::{Failure, retry_after};
 
 /// Called now and then during waits, at most every [`TICK`]; false ends the request with
 /// [`ClientError::Interrupted`].
 pub type Tick<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// Longest wait between two calls of a [`Tick`].
-pub const TICK: std::time::Duration = std::time::Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_millis(100);
 
 /// One object request. `method` must be safe to repeat: GET, HEAD, PUT or DELETE.
 #[derive(Debug, Clone)]
@@ -163,7 +167,7 @@ impl Answer<'_> {
 }
 
 impl Client {
-    /// One try of an object request on the calling thread; `None` when it takes the asynchronous client.
+    /// An object request on the calling thread; `None` when it takes the asynchronous client.
     ///
     /// Blocks; not for use on a runtime's workers.
     pub fn quick(&self, ask: &Ask<'_>, tick: Tick<'_>) -> Result<Option<Answer<'_>>, ClientError> {
@@ -197,7 +201,18 @@ impl Client {
         .target();
         let url = format!("{base}{target}");
         let head = self.head_bytes(ask, &target, authority, map.version)?;
-        self.quick_exchange(ask, place, url, &head, tick)
+        let mut budget = Budget::new(self.config());
+        loop {
+            let failure = match self.quick_exchange(ask, place, url.clone(), &head, tick) {
+                Ok(outcome) => return Ok(outcome),
+                Err(failure) if budget.applies(Repeat::Busy, &failure) => failure,
+                Err(failure) => return Err(failure.error),
+            };
+            let wait = budget.pause(failure)?;
+            if !pause(wait, tick) {
+                return Err(ClientError::Interrupted { url });
+            }
+        }
     }
 
     fn head_bytes(
@@ -237,7 +252,7 @@ impl Client {
         url: String,
         head: &[u8],
         tick: Tick<'_>,
-    ) -> Result<Option<Answer<'_>>, ClientError> {
+    ) -> Result<Option<Answer<'_>>, Failure> {
         let wait = self.config().read_wait();
         let pool = &self.shared.quick;
         let (conn, parsed) = loop {
@@ -246,15 +261,16 @@ impl Client {
                 None => match pool.connect(place, tick) {
                     Ok(Some(conn)) => (conn, false),
                     Ok(None) => return Ok(None),
-                    Err(_) => return Err(ClientError::Interrupted { url }),
+                    Err(_) => return Err(ClientError::Interrupted { url }.into()),
                 },
             };
             match conn.exchange(head, ask.body, wait, tick) {
                 Ok(parsed) => break (conn, parsed),
-                Err(Broken::Interrupted) => return Err(ClientError::Interrupted { url }),
+                Err(Broken::Interrupted) => return Err(ClientError::Interrupted { url }.into()),
                 Err(Broken::Timeout) => {
                     let method = ask.method.to_string();
-                    return Err(ClientError::Timeout { method, url, what: "answer", after: wait });
+                    let what = "answer";
+                    return Err(ClientError::Timeout { method, url, what, after: wait }.into());
                 }
                 // The node closes idle connections when it likes; a new one tells whether it lives.
                 Err(Broken::Io(_)) if used => {}
@@ -290,11 +306,10 @@ fn refusal<'c>(
     ask: &Ask<'_>,
     mut answer: Answer<'c>,
     tick: Tick<'_>,
-) -> Result<Option<Answer<'c>>, ClientError> {
+) -> Result<Option<Answer<'c>>, Failure> {
     let status = answer.status;
     let left = usize::try_from(answer.remaining).unwrap_or(usize::MAX);
-    let again = &answer.client.config().retry_statuses;
-    let passing = status < 400 || status == 421 || again.contains(&status);
+    let passing = status < 400 || status == 421;
     // 400 may be a target of another make that wants changes redirected.
     if passing || (status == 400 && !ask.method.is_safe()) || left > MAX_ERROR_BODY_BYTES {
         return Ok(None);
@@ -302,5 +317,21 @@ fn refusal<'c>(
     let mut body = vec![0; left];
     answer.read(&mut body, tick)?;
     let (method, headers) = (ask.method.as_str(), answer.take_headers());
-    Err(ClientError::from_answer(method, &answer.url, status, &headers, &body))
+    let error = ClientError::from_answer(method, &answer.url, status, &headers, &body);
+    Err(Failure { error, unsent: false, retry_after: retry_after(&headers) })
+}
+
+/// Sleeps; false when the caller wants an end.
+fn pause(wait: Duration, tick: Tick<'_>) -> bool {
+    let end = Instant::now() + wait;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(TICK));
+        if !tick() {
+            return false;
+        }
+    }
 }
