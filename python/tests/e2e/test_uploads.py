@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,31 @@ def test_object_actions(bucket: Bucket) -> None:
     renamed = obj.rename("renamed")
     assert renamed.get_reader().read_all() == b"content"
     assert sorted(e.name for e in bucket.list_all_objects()) == ["copy/of", "renamed"]
+
+
+def test_files_come_down_to_what_the_path_is(bucket: Bucket, tmp_path: Path) -> None:
+    obj, file, link = bucket.object("shapes"), tmp_path / "file", tmp_path / "link"
+    obj.get_writer().put_content(CONTENT)
+    reader = obj.get_reader()
+    link.symlink_to("file")
+    for _ in ("dangling", "existing"):
+        assert reader.to_file(link) == len(CONTENT)
+        assert link.is_symlink()
+        assert file.read_bytes() == CONTENT
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(pipe.read_bytes)
+        assert reader.to_file(pipe) == len(CONTENT)
+        assert received.result() == CONTENT
+    assert pipe.is_fifo()
+    assert reader.to_file("/dev/null") == len(CONTENT)
+    assert Path("/dev/null").is_char_device()
+    for bad, error in ((tmp_path, IsADirectoryError), (tmp_path / "none" / "x", OSError)):
+        with pytest.raises(error) as raised:
+            reader.to_file(bad)
+        assert raised.value.filename == str(bad)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
 
 
 def test_files_come_down_whole_or_not_at_all(bucket: Bucket, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_objects_say_what_they_are() -> None:
         "Cluster('http://h:1')",
         "Bucket('ais://b')",
         "Object('ais://b/a/o')",
-        "ObjectReader('objects/b/a/o')",
+        "ObjectReader(ais://b/a/o)",
         "ObjectWriter('a/o')",
         "MultipartUpload('objects/b/a/o', not started)",
         "Job(copy-bck[J1])",

@@ -73,6 +73,13 @@ class ObjectClient:
         return self._path
 
     @property
+    def cname(self) -> str:
+        """`ais://bucket/object`."""
+        provider, namespace, bucket = self._bucket_path.rstrip("/").split("/", 2)
+        home = bucket if namespace == "@#" else f"{namespace}/{bucket}"
+        return f"{provider}://{home}/{self._name}"
+
+    @property
     def byte_range(self) -> tuple[int | None, int | None] | None:
         """(first, last) byte asked for, None where open; None for a suffix or malformed range."""
         given = self._headers.get(const.HEADER_RANGE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from aistore._progress import reporting
 from aistore.sdk._headers import CaseInsensitiveDict
@@ -55,7 +57,7 @@ class ObjectReader(Generic[Content_co]):
         self._attributes: ObjectAttributes | None = None
 
     def __repr__(self) -> str:
-        return f"ObjectReader({self._object_client.path!r})"
+        return f"ObjectReader({self._object_client.cname})"
 
     def head(self) -> ObjectAttributes:
         """Asks for the object's attributes.
@@ -107,6 +109,8 @@ class ObjectReader(Generic[Content_co]):
     ) -> int:
         """Downloads to a file, which appears when it is whole; goes on after the connection broke.
 
+        Pipes and devices are written to as the bytes come; a symbolic link is followed.
+
         Args:
             path: The file; replaced if it exists.
             progress: Called now and then with the bytes read so far; True shows a bar, which
@@ -119,24 +123,25 @@ class ObjectReader(Generic[Content_co]):
             ErrObjNotFound: There is no such object.
             OSError: The file cannot be written.
         """
-        final = Path(path)
+        final, part = _destination(path)
         total = self.attributes.size if progress is True else 0
-        part = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.part")
         read = 0
         try:
             with (
-                reporting(progress, total, f"get {final.name}") as report,
+                reporting(progress, total, f"get {Path(path).name}") as report,
                 self.as_file() as source,
-                part.open("wb") as out,
+                _open(part or final, path) as out,
             ):
                 while chunk := source.read(_FILE_CHUNK):
                     out.write(chunk)
                     read += len(chunk)
                     if report is not None:
                         report(read)
-            part.replace(final)
+            if part is not None:
+                part.replace(final)
         finally:
-            part.unlink(missing_ok=True)
+            if part is not None:
+                part.unlink(missing_ok=True)
         return read
 
     def raw(self) -> RawStream:
@@ -172,3 +177,32 @@ class ObjectReader(Generic[Content_co]):
 
     def _parallel(self, workers: int) -> ParallelContentIterProvider:
         return ParallelContentIterProvider(self._object_client, self._chunk_size, workers)
+
+
+def _destination(path: str | PathLike[str]) -> tuple[Path, Path | None]:
+    """What to write, and the file beside it to write first, if a rename can put that in its place.
+
+    Raises:
+        IsADirectoryError: It is a directory.
+    """
+    final = Path(path)
+    try:
+        mode = final.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        return final, None
+    final = Path(os.path.realpath(final))
+    own = f"{os.getpid()}-{threading.get_ident()}"
+    return final, final.with_name(f".{final.name}.{own}.part")
+
+
+def _open(file: Path, asked: str | PathLike[str]) -> BinaryIO:
+    """Opens for writing; errors name the path that was asked for."""
+    try:
+        return file.open("wb")
+    except OSError as error:
+        error.filename = os.fspath(asked)
+        raise
