@@ -66,6 +66,12 @@ def test_objects(ais: Ais, bucket: Bucket, tmp_path: Path) -> None:
 
     ais("get", f"{url}/tree/sub/b.bin", str(tmp_path / "out.bin"), "--checksum")
     assert (tmp_path / "out.bin").read_bytes() == tree["sub/b.bin"]
+    nowhere = tmp_path / "nowhere"
+    told = ais("get", f"{url}/one.txt", str(nowhere / "out"), code=1).stderr
+    assert f'no directory "{nowhere}"'.encode() in told
+    assert not nowhere.exists()
+    ais("get", f"{url}/one.txt", f"{nowhere}/")
+    assert (nowhere / "one.txt").read_bytes() == b"alpha"
     assert ais("get", f"{url}/one.txt", "-").stdout == b"alpha"
     assert ais("get", f"{url}/one.txt", "-", "--offset", "1", "--length", "3").stdout == b"lph"
     ais("put", "-", f"{url}/stdin", stdin=b"from a pipe")

@@ -93,7 +93,7 @@ def test_jobs_that_are_not_there(ais: Ais) -> None:
     assert b"not found" in ais("wait", "nosuchjobid", code=1).stderr
     assert b"not found" in ais("show", "job", "nosuchjobid", code=1).stderr
     assert b"not found" in ais("stop", "nosuchjobid", code=1).stderr
-    assert b"No jobs" in ais("show", "job", "ec-bucket").stderr
+    assert b"No jobs" in ais("show", "job", "ec-bucket").stdout
     assert b"Nothing to stop" in ais("stop", "ec-bucket").stdout
     assert b"is not a duration" in ais("wait", "x", "--timeout", "soon", code=1).stderr
     assert ais("job", "start", "rebalance", code=1).stderr

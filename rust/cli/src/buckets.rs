@@ -111,7 +111,7 @@ pub(crate) async fn props_show(
 ) -> Result<(), Failure> {
     let bucket = parse_bucket(&args.bucket)?;
     let value = client.head_bucket(&bucket).await?;
-    let rows = props::select(&value, args.prop.as_deref())?;
+    let rows = props::select(&value, args.prop.as_deref(), props::BUCKET_PROPS)?;
     if out.json {
         let part = args.prop.as_deref().and_then(|prop| value.pointer(&pointer(prop)));
         return out.json(part.unwrap_or(&value));

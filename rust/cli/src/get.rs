@@ -25,6 +25,7 @@ pub(crate) async fn run(client: &Client, args: &GetArgs, out: &mut Output) -> Re
     let base = base_name(args.archpath.as_deref().unwrap_or(&target.name))?;
     let destination =
         Destination::resolve(args.output.as_deref(), base, |path: &Path| path.is_dir());
+    check_folder(args.output.as_deref(), &destination)?;
     let request = Request {
         range: range(args.offset, args.length)?,
         archpath: args.archpath.clone(),
@@ -32,6 +33,22 @@ pub(crate) async fn run(client: &Client, args: &GetArgs, out: &mut Output) -> Re
     };
     let size = fetch(client, &target, &request, &destination, Show::bar(args, out)).await?;
     report(&target, args.archpath.as_deref(), &destination, size, out)
+}
+
+/// A folder is only made where the destination says that it is one, by a slash at its end.
+fn check_folder(output: Option<&str>, destination: &Destination) -> Result<(), Failure> {
+    let Destination::File(path) = destination else { return Ok(()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !output.is_some_and(|text| text.ends_with('/')) && !folder.exists() => {
+            Err(Failure::usage(format!(
+                "there is no directory \"{}\" for \"{}\": make it first",
+                folder.display(),
+                path.display()
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `ais object cat`.

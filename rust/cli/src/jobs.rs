@@ -16,7 +16,7 @@ use crate::args::{
 use crate::copy;
 use crate::failure::Failure;
 use crate::names::parse_bucket;
-use crate::output::{Output, confirm, note};
+use crate::output::{Output, confirm};
 
 pub(crate) use wait::until_done;
 
@@ -116,8 +116,7 @@ pub(crate) async fn show(
     }
     if found.is_empty() {
         let hint = if active { " (finished ones are shown with --all)" } else { "" };
-        note(&format!("No jobs{hint}"));
-        return Ok(());
+        return out.message(&format!("No jobs{hint}"));
     }
     if args.verbose {
         return out.text(&snaps::details(&found, out.units));

@@ -3,12 +3,18 @@
 //! Existing properties say which JSON type a key has, so `versioning.enabled=true` becomes a boolean
 //! and `chunks.objsize_limit=1GiB` stays a string.
 
+use aistore_core::props::FEATURE_NAMES;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 
 /// Longest edit distance at which a key is suggested for another.
 const MAX_SUGGESTION_DISTANCE: usize = 3;
+
+/// What prints all properties of a bucket.
+pub(crate) const BUCKET_PROPS: &str = "ais bucket props show BUCKET";
+/// What prints all settings.
+pub(crate) const CONFIG: &str = "ais config cluster";
 
 const ACCESS_WORDS: [(&str, u64); 3] = [("ro", 771), ("rw", 831), ("su", u64::MAX)];
 
@@ -54,7 +60,7 @@ fn lookup<'v>(known: &'v Value, key: &str) -> Option<&'v Value> {
 fn typed(key: &str, text: &str, known: &Value) -> Result<Value, Failure> {
     let bad = |expected: &str| Failure::usage(format!("{key}=\"{text}\": expected {expected}"));
     match lookup(known, key) {
-        None | Some(Value::Object(_)) => Err(unknown_key(key, known)),
+        None | Some(Value::Object(_)) => Err(unknown_key(key, known, BUCKET_PROPS)),
         Some(Value::Bool(_)) => match text {
             "true" | "yes" | "on" | "1" => Ok(json!(true)),
             "false" | "no" | "off" | "0" => Ok(json!(false)),
@@ -70,11 +76,40 @@ fn typed(key: &str, text: &str, known: &Value) -> Result<Value, Failure> {
             mask.map(|mask| json!(mask.to_string()))
                 .ok_or_else(|| bad("ro, rw, su or a decimal mask"))
         }
+        Some(_) if key == "features" => Ok(json!(features(text)?.to_string())),
         Some(_) => Ok(json!(text)),
     }
 }
 
-fn unknown_key(key: &str, known: &Value) -> Failure {
+/// Feature bits of comma-separated names, of `none`, or of a number, as `16` or `0x10`. Which of them
+/// go together is for the cluster to say.
+pub(crate) fn features(text: &str) -> Result<u64, Failure> {
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    if let Some(number) = number {
+        return Ok(number);
+    }
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(0);
+    }
+    text.split(',').map(str::trim).try_fold(0, |bits, name| {
+        let known = FEATURE_NAMES.iter().position(|known| known.eq_ignore_ascii_case(name));
+        known.map(|bit| bits | 1 << bit).ok_or_else(|| {
+            let near = FEATURE_NAMES.iter().map(|known| (distance(known, name), known)).min();
+            let hint = match near {
+                Some((far, known)) if far <= MAX_SUGGESTION_DISTANCE => {
+                    format!("did you mean \"{known}\"?")
+                }
+                _ => format!("expected a number, none, or some of {}", FEATURE_NAMES.join(", ")),
+            };
+            Failure::usage(format!("unknown feature \"{name}\": {hint}"))
+        })
+    })
+}
+
+fn unknown_key(key: &str, known: &Value, shown_by: &str) -> Failure {
     let keys = flatten(known);
     let below = format!("{key}.");
     let inside: Vec<_> =
@@ -87,7 +122,7 @@ fn unknown_key(key: &str, known: &Value) -> Failure {
         Some((distance, known)) if distance <= MAX_SUGGESTION_DISTANCE => {
             format!(": did you mean \"{known}\"?")
         }
-        _ => ": \"ais bucket props show BUCKET\" prints the known ones".to_owned(),
+        _ => format!(": \"{shown_by}\" prints the known ones"),
     };
     Failure::usage(format!("unknown property \"{key}\"{hint}"))
 }
@@ -137,14 +172,19 @@ fn access_word(mask: &str) -> String {
     word.map_or_else(|| mask.to_owned(), |(word, _)| format!("{word} ({mask})"))
 }
 
-/// The leaves of one property or section; all of them when none is named.
-pub(crate) fn select(value: &Value, prop: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
+/// The leaves of one property or section; all of them when none is named. `shown_by` is the command
+/// that prints them all.
+pub(crate) fn select(
+    value: &Value,
+    prop: Option<&str>,
+    shown_by: &str,
+) -> Result<Vec<(String, String)>, Failure> {
     let mut leaves = flatten(value);
     let Some(prop) = prop else { return Ok(leaves) };
     let section = format!("{prop}.");
     leaves.retain(|(key, _)| key == prop || key.starts_with(&section));
     if leaves.is_empty() {
-        return Err(unknown_key(prop, value));
+        return Err(unknown_key(prop, value, shown_by));
     }
     Ok(leaves)
 }
@@ -216,10 +256,13 @@ mod tests {
 
     #[test]
     fn selection_and_changes_are_by_dotted_key() {
-        let rows = select(&known(), Some("mirror")).unwrap();
+        let rows = select(&known(), Some("mirror"), BUCKET_PROPS).unwrap();
         assert_eq!(rows.len(), 2);
-        assert_eq!(select(&known(), None).unwrap().first().unwrap().1, "su (18446744073709551615)");
-        assert!(select(&known(), Some("miror.copies")).is_err());
+        assert_eq!(
+            select(&known(), None, BUCKET_PROPS).unwrap().first().unwrap().1,
+            "su (18446744073709551615)"
+        );
+        assert!(select(&known(), Some("miror.copies"), BUCKET_PROPS).is_err());
         let mut after = known();
         after["mirror"]["copies"] = json!(2);
         assert_eq!(changes(&known(), &after), [("mirror.copies".into(), "1".into(), "2".into())]);

@@ -92,7 +92,7 @@ pub(crate) async fn show(
 
 /// Prints a configuration, or one section of it.
 pub(crate) fn print(value: &Value, section: Option<&str>, out: &mut Output) -> Result<(), Failure> {
-    let rows = props::select(value, section)?;
+    let rows = props::select(value, section, props::CONFIG)?;
     if out.json {
         let pointer = section.map(|dotted| format!("/{}", dotted.replace('.', "/")));
         let part = pointer.and_then(|pointer| value.pointer(&pointer));
@@ -138,13 +138,13 @@ fn is_section(word: &str) -> bool {
     !word.contains('=') && !word.trim_start().starts_with('{')
 }
 
-/// `KEY=VALUE` words, or `KEY VALUE`. Names are checked here, values by the cluster.
+/// `KEY=VALUE` words, or `KEY VALUE`. Names are checked here, also those of features; values
+/// by the cluster.
 fn pairs(words: &[String], known: &Value) -> Result<Vec<(String, String)>, Failure> {
     if let [key, value] = words
         && is_section(key)
     {
-        props::select(known, Some(key))?;
-        return Ok(vec![(key.clone(), value.clone())]);
+        return Ok(vec![pair(key, value, known)?]);
     }
     words
         .iter()
@@ -152,10 +152,18 @@ fn pairs(words: &[String], known: &Value) -> Result<Vec<(String, String)>, Failu
             let (key, value) = word.split_once('=').ok_or_else(|| {
                 Failure::usage(format!("\"{word}\" is not KEY=VALUE, such as mirror.copies=2"))
             })?;
-            props::select(known, Some(key))?;
-            Ok((key.to_owned(), value.to_owned()))
+            pair(key, value, known)
         })
         .collect()
+}
+
+fn pair(key: &str, value: &str, known: &Value) -> Result<(String, String), Failure> {
+    props::select(known, Some(key), props::CONFIG)?;
+    let value = match key {
+        "features" => props::features(value)?.to_string(),
+        _ => value.to_owned(),
+    };
+    Ok((key.to_owned(), value))
 }
 
 async fn report(
@@ -185,7 +193,7 @@ mod tests {
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Vec<(String, String)>, Failure> {
-        let known = json!({"mirror": {"copies": 1, "enabled": false}});
+        let known = json!({"features": "0", "mirror": {"copies": 1, "enabled": false}});
         pairs(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), &known)
     }
 
@@ -197,5 +205,24 @@ mod tests {
         let text = parse(&["mirror.copis=2"]).unwrap_err().to_string();
         assert!(text.contains("did you mean \"mirror.copies\""), "{text}");
         assert!(parse(&["mirror.copies=2", "x"]).is_err());
+        let text = parse(&["nothing.like.it=1"]).unwrap_err().to_string();
+        assert!(text.contains("\"ais config cluster\" prints the known ones"), "{text}");
+    }
+
+    #[test]
+    fn features_have_names() {
+        for (given, sent) in [
+            ("none", "0"),
+            ("fsync-put", "16"),
+            ("Fsync-PUT,S3-API-via-Root", "24"),
+            ("16", "16"),
+            ("0x18", "24"),
+        ] {
+            let expected = vec![("features".to_owned(), sent.to_owned())];
+            assert_eq!(parse(&[&format!("features={given}")]).unwrap(), expected, "{given}");
+        }
+        let text = parse(&["features=Fsync-PUTT"]).unwrap_err().to_string();
+        assert!(text.contains("did you mean \"Fsync-PUT\""), "{text}");
+        assert!(parse(&["features=,"]).unwrap_err().to_string().contains("LZ4-Block-1MB"));
     }
 }

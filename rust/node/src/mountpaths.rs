@@ -50,6 +50,11 @@ impl Labels {
         self.known().get(path).cloned().unwrap_or_default()
     }
 
+    /// Every mountpath that has a name.
+    pub(crate) fn all(&self) -> BTreeMap<PathBuf, String> {
+        self.known().clone()
+    }
+
     /// These are all.
     pub(crate) fn set_all(&self, labels: BTreeMap<PathBuf, String>) {
         *self.known() = labels;

@@ -217,9 +217,12 @@ pub(crate) fn node_config(ctx: &NodeContext, store: Option<&Arc<Store>>) -> Valu
     if let Some(fields) = config.as_object_mut() {
         let net = &ctx.snode.public_net;
         let paths = store.map(|store| store.usage()).unwrap_or_default();
-        let fspaths: Map<String, Value> = paths
-            .iter()
-            .map(|entry| (entry.path.display().to_string(), ctx.labels.of(&entry.path).into()))
+        // Disabled ones keep their names.
+        let named = ctx.labels.all().into_iter();
+        let used = paths.iter().map(|entry| (entry.path.clone(), ctx.labels.of(&entry.path)));
+        let fspaths: Map<String, Value> = used
+            .chain(named)
+            .map(|(path, label)| (path.display().to_string(), label.into()))
             .collect();
         fields.insert("confdir".into(), ctx.data_dir.display().to_string().into());
         fields.insert("log_dir".into(), crate::logs::dir().display().to_string().into());

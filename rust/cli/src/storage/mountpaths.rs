@@ -56,18 +56,18 @@ pub(crate) async fn show(
     if out.json {
         return out.json(&json!(answers));
     }
-    let capacities = ask_targets(client, args, "node_stats").await?;
-    out.table(&table(&answers, &capacities))
+    let configs = ask_targets(client, args, "config").await?;
+    out.table(&table(&answers, &configs))
 }
 
-/// The mountpaths in the answers of the targets; what they are called is among their capacities.
-fn table(answers: &BTreeMap<String, Value>, capacities: &BTreeMap<String, Value>) -> Table {
+/// The mountpaths in the answers of the targets; what they are called is in their configurations.
+fn table(answers: &BTreeMap<String, Value>, configs: &BTreeMap<String, Value>) -> Table {
     let columns = ["TARGET", "MOUNTPATH", "LABEL", "STATE"];
     let mut table = Table::new(columns.map(|column| (column, Align::Left)));
     for (target, answer) in answers {
-        let known = capacities.get(target).and_then(|stats| stats.pointer("/capacity/mountpaths"));
+        let known = configs.get(target).and_then(|config| config.get("fspaths"));
         let label = |path: &str| {
-            let label = known.and_then(|known| known.get(path)?.get("mountpath_label")?.as_str());
+            let label = known.and_then(|known| known.get(path)?.as_str());
             label.unwrap_or_default().to_owned()
         };
         for (key, state) in STATES {
@@ -137,13 +137,12 @@ mod tests {
     fn labels_stand_beside_their_mountpaths() {
         let answers =
             [("t1".to_owned(), json!({"available": ["/a", "/b"], "disabled": ["/c"]}))].into();
-        let stats = json!({"capacity": {"mountpaths": {
-            "/a": {"mountpath_label": ""}, "/b": {"mountpath_label": "nvme"}}}});
-        let text = table(&answers, &[("t1".to_owned(), stats)].into()).render(false);
+        let config = json!({"fspaths": {"/a": "", "/b": "nvme", "/c": "old"}});
+        let text = table(&answers, &[("t1".to_owned(), config)].into()).render(false);
         let lines: Vec<Vec<&str>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["t[t1]", "/b", "nvme", "available"], "{text}");
-        assert_eq!(lines[2], ["t[t1]", "/c", "disabled"], "{text}");
+        assert_eq!(lines[2], ["t[t1]", "/c", "old", "disabled"], "{text}");
         assert!(!table(&answers, &BTreeMap::new()).render(false).contains("LABEL"));
     }
 
