@@ -143,7 +143,27 @@ pub const CATALOG: &[(&str, Effect, &str)] = {
         ("versioning.enabled", Bucket, "objects have versions"),
         ("versioning.*", Bucket, "kept by buckets too; for remote buckets"),
         ("net.*", Stored, "listeners and certificates are given on the command line"),
-        ("fshc.*", Stored, "health checks of file systems"),
+        (
+            "fshc.enabled",
+            Live,
+            "mountpaths that fail often are checked, and disabled when they fail the check",
+        ),
+        (
+            "fshc.test_files",
+            Live,
+            "files that a check writes and reads back, and most files that it reads",
+        ),
+        (
+            "fshc.error_limit",
+            Live,
+            "failures of a check that disable the mountpath; one whose disk is gone is disabled at once",
+        ),
+        (
+            "fshc.io_err_limit",
+            Live,
+            "I/O errors within `fshc.io_err_time` that start a check; checks of a mountpath are at least 10 s apart",
+        ),
+        ("fshc.io_err_time", Live, "time within which I/O errors add up"),
         ("auth.*", Stored, "authentication and authorization"),
         ("keepalivetracker.proxy.*", Stored, "gateways keep each other alive by their consensus"),
         ("keepalivetracker.proxy.interval", Stored, "as above; at least `timeout.max_keepalive`"),
@@ -175,7 +195,7 @@ pub const CATALOG: &[(&str, Effect, &str)] = {
         (
             "write_policy.*",
             Bucket,
-            "when data and metadata reach the disk; both always do before the answer",
+            "when data and metadata are written; objects are always handed to the kernel before the answer, and not fsynced (see reliability.md)",
         ),
         ("rate_limit.backend.*", Bucket, "requests to remote buckets; stored there too"),
         ("rate_limit.frontend.*", Bucket, "GET, PUT and DELETE of a bucket per interval"),
