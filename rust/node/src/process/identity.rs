@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aistore_core::smap::NodeKind;
 use rustix::fs::{FlockOperation, flock};
@@ -116,13 +117,22 @@ fn new_id(kind: NodeKind) -> String {
 ///
 /// Those of the file operations.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    // Of its own: two who write one file do not mix their bytes, and neither renames the other's away.
     let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
+    name.push(format!(".{}-{}.tmp", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     let temporary = PathBuf::from(name);
-    let mut file = File::create(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    let written = (|| {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        // Nobody would write it again; the failure is what counts.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
     match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
@@ -151,6 +161,39 @@ mod tests {
         fs::write(&path, "").unwrap();
         let text = data.node_id(NodeKind::Target).unwrap_err().to_string();
         assert!(text.contains("node-id"), "{text}");
+    }
+
+    #[test]
+    fn many_may_write_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::thread::scope(|scope| {
+            for writer in 0..8_u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..10 {
+                        write_atomically(path, &[writer; 1000]).unwrap();
+                    }
+                });
+            }
+        });
+        let text = fs::read(&path).unwrap();
+        assert_eq!(text, [text[0]; 1000]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_atomically(&folder.path().join("none/file"), b"x").unwrap_err();
+        write_atomically(folder.path(), b"x").unwrap_err();
+        assert_eq!(
+            fs::read_dir(folder.path().parent().unwrap())
+                .unwrap()
+                .filter(|entry| {
+                    let name = entry.as_ref().unwrap().file_name();
+                    let own = folder.path().file_name().unwrap().to_str().unwrap();
+                    name.to_str()
+                        .is_some_and(|name| name.starts_with(own) && name.len() > own.len())
+                })
+                .count(),
+            0
+        );
     }
 
     #[test]
