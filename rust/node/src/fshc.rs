@@ -24,6 +24,8 @@ use crate::tasks::lost_task;
 
 /// How often the errors are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Least time between two checks of a mountpath, unless its disk vanished since.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Longest wait for a gateway to start the resilver.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -125,13 +127,29 @@ impl Window {
     }
 }
 
+/// The last check of a mountpath that nobody asked for.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    at: Instant,
+    missing: bool,
+}
+
+impl Last {
+    /// Whether the next check may begin at `now`.
+    fn is_over(self, now: Instant, missing: bool) -> bool {
+        (missing && !self.missing) || now.duration_since(self.at) >= PAUSE
+    }
+}
+
 /// Checks mountpaths that fail often, until the node stops.
 pub(crate) async fn watch(target: Arc<Target>) {
     let mut windows: BTreeMap<PathBuf, Window> = BTreeMap::new();
+    let mut checks: BTreeMap<PathBuf, Last> = BTreeMap::new();
     loop {
         tokio::time::sleep(PERIOD).await;
         let errors = target.ctx.disk_health.count(&target.ctx.metrics, target.store());
         windows.retain(|path, _| errors.iter().any(|(known, _)| known == path));
+        checks.retain(|path, _| errors.iter().any(|(known, _)| known == path));
         let conf = target.ctx.config().fshc.clone();
         let (limit, span) = (u64::from(conf.io_err_limit), conf.io_err_time.0);
         let missing = missing(&target).await;
@@ -142,10 +160,11 @@ pub(crate) async fn watch(target: Arc<Target>) {
                 Window { seen: VecDeque::from([start]) }
             });
             let failing = window.exceeds(now, errors.total(), limit, span);
-            let missing =
-                missing.contains(&path) && !target.ctx.disk_health.faulty().contains(&path);
-            if (failing || missing) && conf.enabled {
+            let missing = missing.contains(&path);
+            let due = checks.get(&path).is_none_or(|last| last.is_over(now, missing));
+            if (failing || missing) && due && conf.enabled {
                 window.restart();
+                checks.insert(path.clone(), Last { at: now, missing });
                 tracing::warn!(mountpath = %path.display(), ?errors, missing,
                     "many I/O errors, or the disk is gone: the mountpath is checked");
                 target.ctx.metrics.health_checks.inc();
@@ -221,7 +240,9 @@ fn check_blocking(target: &Target, path: &Path, conf: &FshcConf) -> Result<Verdi
     let store = target.store();
     let failed = |err: &StoreError| ApiError::internal(format!("{}: {err}", path.display()));
     let Probed { tried, errors } = store.probe(path, files, limit).map_err(|err| failed(&err))?;
-    if errors.len() < limit {
+    // Of a disk that is gone, one error is enough.
+    let vanished = store.missing().iter().any(|one| one == path);
+    if errors.len() < limit && !vanished {
         tracing::info!(mountpath = %path.display(), tried, failed = errors.len(), "the mountpath passed its health check");
         target.ctx.disk_health.forgive(path);
         return Ok(Verdict::Healthy);
@@ -290,6 +311,16 @@ mod tests {
         assert!(!window.exceeds(at(14), 20, 10, span));
         assert!(!window.exceeds(at(15), 3, 10, span), "opened again");
         assert!(window.exceeds(at(16), 13, 10, span));
+    }
+
+    #[test]
+    fn checks_are_apart_unless_the_disk_vanishes() {
+        let at = Instant::now();
+        let last = Last { at, missing: false };
+        assert!(!last.is_over(at + PAUSE / 2, false) && last.is_over(at + PAUSE, false));
+        assert!(last.is_over(at + PAUSE / 2, true));
+        let last = Last { at, missing: true };
+        assert!(!last.is_over(at + PAUSE / 2, true) && last.is_over(at + PAUSE, true));
     }
 
     #[test]

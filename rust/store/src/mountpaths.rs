@@ -18,6 +18,7 @@ use crate::error::StoreError;
 use crate::intents;
 use crate::manifests;
 use crate::mountpath::{Claimed, Mountpath, SharedMountpath};
+use crate::probe::same_file_system;
 use crate::resilver::{self, Pass, Passed};
 use crate::set::MountpathSet;
 use crate::shared::Shared;
@@ -299,8 +300,16 @@ impl Store {
     /// Records on the mountpaths what the set is from now on, and makes it so.
     fn install(&self, next: MountpathSet) -> Result<(), StoreError> {
         let peers = next.uuids();
+        let before = self.shared.set();
         for mountpath in next.members() {
-            mountpath.note_peers(&peers, next.scattered)?;
+            let Err(error) = mountpath.note_peers(&peers, next.scattered) else { continue };
+            // One that vanished does not hold up the others. What it notes is of an earlier set, so that a
+            // start with it takes the objects for scattered.
+            let known = before.members().iter().any(|one| one.path() == mountpath.path());
+            if !known || same_file_system(mountpath).is_ok() {
+                return Err(error);
+            }
+            tracing::warn!(mountpath = %mountpath.path().display(), %error, "the disk is gone");
         }
         self.shared.set.store(Arc::new(next));
         Ok(())

@@ -81,7 +81,7 @@ impl Store {
 }
 
 /// Whether the mountpath still is the directory that was opened: nothing was unmounted from under it.
-fn same_file_system(mountpath: &Mountpath) -> io::Result<()> {
+pub(crate) fn same_file_system(mountpath: &Mountpath) -> io::Result<()> {
     let now = rustix::fs::stat(mountpath.files.path("tmp"))?;
     let opened = mountpath.files.opened()?;
     if (now.st_dev, now.st_ino) == (opened.st_dev, opened.st_ino) {

@@ -61,8 +61,10 @@ pub(crate) fn record(mountpaths: &[PathBuf], id: &str, dir: &Path) -> Result<(),
     let failed = |path: &Path, err: &dyn std::fmt::Display| {
         format!("cannot write {}: {err}", path.display())
     };
+    // Those are marked already; one whose disk is gone must not get the mark where the disk was.
+    let marked = known(&dir.join(RECORD))?;
     for path in mountpaths {
-        if owner(path)?.is_none() {
+        if !marked.contains(&absolute(path)) && owner(path)?.is_none() {
             let file = path.join(OWNER);
             write_atomically(&file, id.as_bytes()).map_err(|err| failed(&file, &err))?;
         }
@@ -142,6 +144,10 @@ mod tests {
         check(&both, "tA", folder.path()).unwrap();
         record(&both, "tA", folder.path()).unwrap();
         check(&both, "tA", folder.path()).unwrap();
+        // As when a disk is lost while the node runs.
+        std::fs::rename(&two, folder.path().join("away")).unwrap();
+        record(&both, "tA", folder.path()).unwrap();
+        std::fs::rename(folder.path().join("away"), &two).unwrap();
 
         let fresh = tempfile::tempdir().unwrap();
         let foreign = check(&both, "tB", fresh.path()).unwrap_err();
