@@ -401,3 +401,77 @@ def test_labels_of_mountpaths_are_kept(single: aistore.LocalCluster, tmp_path: P
     disks.wait_idle()
     assert disks.change("PUT", "attach-mp", path).status == 200
     assert labels() == [""] * 3
+
+
+def test_many_mountpaths_attached_at_once_keep_their_labels(
+    single: aistore.LocalCluster, tmp_path: Path
+) -> None:
+    disks = Disks(single)
+    paths = [str(tmp_path / f"more{index}") for index in range(10)]
+    answers: dict[str, Answer] = {}
+
+    def attach(path: str) -> None:
+        answers[path] = disks.change("PUT", "attach-mp", path, mountpath_label=Path(path).name)
+
+    for path in paths:
+        Path(path).mkdir()
+    threads = [threading.Thread(target=attach, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {path: answers[path].status for path in paths} == dict.fromkeys(paths, 200), answers
+    disks.wait_idle()
+
+    def labels() -> dict[str, str]:
+        ask = disks.wire.send
+        config = ask("GET", "/v1/reverse/daemon", headers=disks.node, what="config").json()
+        return {path: config["fspaths"].get(path) for path in paths}
+
+    expected = {path: Path(path).name for path in paths}
+    assert labels() == expected
+    single.kill_target(0)
+    single.restart_target(0)
+    assert labels() == expected
+    assert set(paths) <= set(disks.lists()["available"])
+
+
+def test_mountpaths_do_not_nest(single: aistore.LocalCluster, tmp_path: Path) -> None:
+    disks = Disks(single)
+    outer = Path(disks.lists()["available"][0])
+    (outer / "inner").mkdir()
+    data = next(tmp_path.rglob("target/node-id")).parent.parent
+    long = tmp_path / ("x" * 250)
+    long.mkdir()
+    refused = {
+        "/": "root directory",
+        str(long): "255 bytes",
+        str(outer / "inner"): f"inside mountpath {outer}",
+        str(outer.parent): "contains",
+        str(data.parent): "contains",
+        str(data / "target"): "data directory",
+    }
+    for path, reason in refused.items():
+        answer = disks.change("PUT", "attach-mp", path)
+        assert answer.status == 400, (path, answer.body)
+        if path not in (str(data / "target"), str(outer.parent)):
+            assert reason.encode() in answer.body, (path, answer.body)
+
+
+def test_a_mended_disk_comes_back_while_another_is_gone(single: aistore.LocalCluster) -> None:
+    disks = Disks(single)
+    # More than a check ever finds: a disk that is gone goes all the same.
+    conf = {"fshc": {"error_limit": 1000}, "resilver": {"enabled": False}}
+    action = {"action": "set-config", "value": conf}
+    assert disks.wire.send("PUT", "/v1/cluster", action=action).status == 200
+    first, second, _ = disks.lists()["available"]
+    vanish(first)
+    wait_until(lambda: disks.lists()["disabled"] == [first], "the lost disk is disabled")
+
+    conf["fshc"] = {"enabled": False}
+    assert disks.wire.send("PUT", "/v1/cluster", action=action).status == 200
+    vanish(second)
+    Path(first).mkdir()
+    answer = disks.change("POST", "enable-mp", first)
+    assert answer.status == 200, answer.body
+    assert first in disks.lists()["available"]

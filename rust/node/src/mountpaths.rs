@@ -15,7 +15,7 @@ use crate::context::NodeContext;
 use crate::fshc;
 use crate::http::{Query, Reply, Req, reply};
 use crate::node::Node;
-use crate::process::{claims, identity::write_atomically};
+use crate::process::{claims, identity::write_atomically, nesting};
 use crate::tasks::lost_task;
 
 /// File in a target's data directory with the state of every mountpath.
@@ -36,6 +36,10 @@ pub(crate) struct States {
     /// Names that administrators gave them.
     labels: BTreeMap<PathBuf, String>,
 }
+
+/// Held by whoever reads, changes and writes the records, so that none loses what another wrote. Few do, and
+/// seldom: one for the process is enough.
+static RECORDING: Mutex<()> = Mutex::new(());
 
 /// Most bytes of a mountpath's label.
 const MAX_LABEL_BYTES: usize = 64;
@@ -150,10 +154,17 @@ impl States {
 ///
 /// Text for the operator.
 pub(crate) fn save(store: &Store, id: &str, dir: &Path, given: &[PathBuf]) -> Result<(), String> {
-    save_states(&States::load(dir)?, store, id, dir, given)
+    let alone = recording();
+    save_states(&alone, &States::load(dir)?, store, id, dir, given)
 }
 
+fn recording() -> MutexGuard<'static, ()> {
+    RECORDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `alone` has been held since `before` was read.
 fn save_states(
+    _alone: &MutexGuard<'static, ()>,
     before: &States,
     store: &Store,
     id: &str,
@@ -226,7 +237,7 @@ pub(crate) async fn change(node: &Node, req: &mut Req) -> Result<Reply, ApiError
     let (store, ctx) = (Arc::clone(&parts.store), node.ctx().clone());
     let objects = Arc::clone(parts.target.objects());
     let work = tokio::task::spawn_blocking(move || {
-        let changed = carry_out(&store, order, &path, &ctx.snode.daemon_id)
+        let changed = carry_out(&store, order, &path, &ctx)
             .map_err(|err| refusal(&err, &path, &ctx.display()))?;
         objects.readers.keep_buckets(&std::collections::HashSet::new());
         ctx.disk_health.forgive(&path);
@@ -246,13 +257,14 @@ fn record(
     label: Option<String>,
 ) -> Result<(), String> {
     let (id, dir) = (&ctx.snode.daemon_id, &ctx.data_dir);
+    let alone = recording();
     let mut states = States::load(dir)?;
     match label {
         Some(label) if label.is_empty() => drop(states.labels.remove(path)),
         Some(label) => drop(states.labels.insert(path.to_owned(), label)),
         None => {}
     }
-    save_states(&states, store, id, dir, &[])?;
+    save_states(&alone, &states, store, id, dir, &[])?;
     ctx.labels.set_all(States::load(dir)?.labels);
     Ok(())
 }
@@ -298,10 +310,19 @@ impl Order {
     }
 }
 
-fn carry_out(store: &Store, order: Order, path: &Path, id: &str) -> Result<bool, StoreError> {
+fn carry_out(
+    store: &Store,
+    order: Order,
+    path: &Path,
+    ctx: &NodeContext,
+) -> Result<bool, StoreError> {
+    // Two that nest must not come at the same time.
+    static ATTACHING: Mutex<()> = Mutex::new(());
     match order {
         Order::Attach => {
-            claims::check_one(path, id).map_err(StoreError::Invalid)?;
+            let _alone = ATTACHING.lock().unwrap_or_else(PoisonError::into_inner);
+            nesting::check_one(path, &all_of(store), &ctx.data_dir).map_err(StoreError::Invalid)?;
+            claims::check_one(path, &ctx.snode.daemon_id).map_err(StoreError::Invalid)?;
             if !path.is_dir() {
                 return Err(StoreError::Invalid(format!(
                     "{} is not a directory: mount its disk or create it",
@@ -314,15 +335,18 @@ fn carry_out(store: &Store, order: Order, path: &Path, id: &str) -> Result<bool,
         Order::Disable { drain } => store.disable(path, drain),
         Order::Detach { drain } => store.detach(path, drain).map(|()| true),
         Order::Rescan => {
-            let known = store.mountpaths();
-            let all = known.available.iter().chain(&known.disabled);
-            let mut all = all.chain(known.draining.iter().map(|(path, _)| path));
-            if all.any(|one| one == path) {
+            if all_of(store).iter().any(|one| one == path) {
                 return Ok(true);
             }
             Err(StoreError::UnknownMountpath { path: path.to_owned() })
         }
     }
+}
+
+fn all_of(store: &Store) -> Vec<PathBuf> {
+    let known = store.mountpaths();
+    let draining = known.draining.into_iter().map(|(path, _)| path);
+    known.available.into_iter().chain(known.disabled).chain(draining).collect()
 }
 
 fn refusal(err: &StoreError, path: &Path, node: &str) -> ApiError {

@@ -4,6 +4,7 @@ pub(crate) mod claims;
 mod environment;
 pub(crate) mod identity;
 mod inspect;
+pub(crate) mod nesting;
 mod options;
 mod secure;
 mod signals;

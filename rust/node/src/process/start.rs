@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::claims;
 use super::identity::{DataDir, write_atomically};
+use super::nesting;
 use super::options::{Options, Role, advertised};
 use super::secure::{self, Security};
 use crate::clock::{self, ClusterClock};
@@ -175,6 +176,9 @@ impl Process {
             let draining = config.draining.iter().map(|(path, _)| path);
             let mountpaths: Vec<PathBuf> =
                 config.mountpaths.iter().chain(draining).cloned().collect();
+            let known_too: Vec<PathBuf> =
+                mountpaths.iter().chain(&config.disabled).cloned().collect();
+            nesting::check(&known_too, &record_dir)?;
             claims::check(&mountpaths, &claimant, &record_dir)?;
             let store = Store::open(config).map_err(|err| err.to_string())?;
             let owned = follow::check_ownership(&known, &store, &mountpaths)
