@@ -76,7 +76,7 @@ pub const CATALOG: &[(&str, Effect, &str)] = {
         (
             "timeout.max_host_busy",
             Live,
-            "a busy node carries out a change; a tenth of it is kept for the way back to the client",
+            "a busy node carries out a change, or a listing waits for the end of a bucket's rename; a tenth of it is kept for the way back to the client",
         ),
         (
             "timeout.startup_time",
