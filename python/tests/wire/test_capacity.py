@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Answer, Wire
+from support import Answer, Wire, ended
 
 import aistore
 from aistore.sdk import Bucket
@@ -122,7 +122,9 @@ def test_low_space_stops_jobs_but_not_puts(
     assert f"{bucket}-to" not in names
 
     make_room(wire)
-    assert wire.send("POST", path, action=promote).status == 200
+    answer = wire.send("POST", path, action=promote)
+    assert answer.status == 200
+    ended(wire, answer.body.decode())
     assert wire.follow("GET", f"{path}/file").body == b"x"
 
 
