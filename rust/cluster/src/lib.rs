@@ -39,4 +39,4 @@ pub use heartbeats::Heartbeats;
 pub use jobs::Jobs;
 pub use network::{MAX_RPC_BYTES, RaftTransport};
 pub use replica::Replica;
-pub use state::{Bmd, ClusterState};
+pub use state::{Bmd, BucketEntry, ClusterState};

@@ -58,13 +58,16 @@ pub struct Bmd {
     /// Grows with every change of a bucket.
     pub version: u64,
     #[serde(deserialize_with = "in_order")]
-    buckets: Vec<Arc<Entry>>,
+    buckets: Vec<Arc<BucketEntry>>,
 }
 
+/// A bucket and its properties.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    bucket: Bucket,
-    props: BucketProps,
+pub struct BucketEntry {
+    /// Name and place.
+    pub bucket: Bucket,
+    /// Properties.
+    pub props: BucketProps,
 }
 
 fn order(a: &Bucket, b: &Bucket) -> Ordering {
@@ -73,8 +76,8 @@ fn order(a: &Bucket, b: &Bucket) -> Ordering {
 }
 
 /// Refuses lists that are unsorted or name a bucket twice: a lookup in them would lie.
-fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<Entry>>, D::Error> {
-    let entries = Vec::<Arc<Entry>>::deserialize(deserializer)?;
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<BucketEntry>>, D::Error> {
+    let entries = Vec::<Arc<BucketEntry>>::deserialize(deserializer)?;
     for (a, b) in entries.iter().zip(entries.iter().skip(1)) {
         if order(&a.bucket, &b.bucket) != Ordering::Less {
             return Err(serde::de::Error::custom(format!(
@@ -89,8 +92,12 @@ fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<Entry>
 impl Bmd {
     /// Properties of a bucket, `None` when the cluster has no such bucket.
     pub fn get(&self, bucket: &Bucket) -> Option<&BucketProps> {
-        let at = self.find(bucket).ok()?;
-        self.buckets.get(at).map(|entry| &entry.props)
+        self.entry(bucket).map(|entry| &entry.props)
+    }
+
+    /// A bucket with its properties, to be kept by who looks at them more than once.
+    pub fn entry(&self, bucket: &Bucket) -> Option<&Arc<BucketEntry>> {
+        self.buckets.get(self.find(bucket).ok()?)
     }
 
     /// Whether the bucket exists.
@@ -133,7 +140,7 @@ impl Bmd {
     /// Adds a bucket or replaces its properties.
     pub(crate) fn put(&mut self, bucket: Bucket, props: BucketProps) {
         let at = self.find(&bucket);
-        let entry = Arc::new(Entry { bucket, props });
+        let entry = Arc::new(BucketEntry { bucket, props });
         match at {
             Ok(at) => {
                 if let Some(slot) = self.buckets.get_mut(at) {

@@ -36,16 +36,16 @@ pub fn bare_etag(source: EtagSource<'_>) -> String {
     }
     let time = base36(source.mtime_ns);
     match source.kind {
-        _ if source.checksum.is_empty() => format!("v0-{}-{time}", base36(source.size)),
-        ChecksumType::None => format!("v0-{}-{time}", base36(source.size)),
+        _ if source.checksum.is_empty() => ["v0-", &base36(source.size), "-", &time].concat(),
+        ChecksumType::None => ["v0-", &base36(source.size), "-", &time].concat(),
         ChecksumType::Md5 if !source.chunked => source.checksum.to_owned(),
-        _ => format!("v1-{}-{time}", source.checksum),
+        _ => ["v1-", source.checksum, "-", &time].concat(),
     }
 }
 
 /// The tag in double quotes, as headers carry it.
 pub fn strong_etag(source: EtagSource<'_>) -> String {
-    format!("\"{}\"", bare_etag(source))
+    ["\"", &bare_etag(source), "\""].concat()
 }
 
 /// Whether `text` can stand between the quotes of a tag (RFC 9110, `etagc`); not empty.

@@ -125,6 +125,19 @@ impl ObjectReader {
         matches!(&self.payload, Payload::Whole(stored) if stored.is_unlinked())
     }
 
+    /// Whether the object is a small one that shares its file with others.
+    pub fn shares_file(&self) -> bool {
+        matches!(&self.payload, Payload::Whole(stored) if stored.shares_file())
+    }
+
+    /// The open file of a payload in one piece.
+    pub fn file(&self) -> Option<&Arc<File>> {
+        match &self.payload {
+            Payload::Whole(stored) => Some(stored.file()),
+            Payload::Parts(_) => None,
+        }
+    }
+
     /// The open file that holds payload byte `offset`, where in it that byte lies, and how many bytes of
     /// payload follow there; what comes after those is not for clients. `None` past the end, and while
     /// the part of a payload in several is not open.

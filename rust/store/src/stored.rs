@@ -34,6 +34,15 @@ impl Stored {
         self.length.map_or_else(|| Ok(self.file.metadata()?.len()), Ok)
     }
 
+    /// Whether other blobs lie in the same file.
+    pub(crate) fn shares_file(&self) -> bool {
+        self.length.is_some()
+    }
+
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
     /// Whether no name refers to the file any more.
     pub(crate) fn is_unlinked(&self) -> bool {
         rustix::fs::fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)

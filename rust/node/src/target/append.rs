@@ -86,13 +86,13 @@ impl Target {
     ) -> Result<(Reply, u64), ApiError> {
         validate_object_name(name)?;
         let found = self.find_bucket(req, bucket).await?;
-        let object = found.object(name)?;
+        let object = found.object(name);
         let handle = self.append_handle(req, &object)?;
         if handle.is_none() {
             self.check_place(req, &found.state, &object, true)?;
         }
-        if !found.props()?.allows(ACCESS_APPEND) {
-            return Err(ApiError::access_denied(&found.bucket, "APPEND"));
+        if !found.props().allows(ACCESS_APPEND) {
+            return Err(ApiError::access_denied(found.bucket(), "APPEND"));
         }
         match req.query.text("append_type") {
             "append" => self.append_bytes(req, &found, object, handle).await,
@@ -144,7 +144,7 @@ impl Target {
         handle: Option<AppendState>,
     ) -> Result<(Reply, u64), ApiError> {
         let length = announced_length(&req.headers)?;
-        let (cname, kind) = (object.cname(), found.props()?.checksum.kind);
+        let (cname, kind) = (object.cname(), found.props().checksum.kind);
         let before = handle.map_or(0, |state| state.size);
         let target = Arc::clone(self);
         let begin = move || {
@@ -173,7 +173,7 @@ impl Target {
         object: ObjectRef,
         state: AppendState,
     ) -> Result<(Reply, u64), ApiError> {
-        let props = found.props()?;
+        let props = found.props();
         let kind = props.checksum.kind;
         let options = PutOptions {
             checksum: kind,

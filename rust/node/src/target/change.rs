@@ -36,10 +36,10 @@ impl Target {
         validate_object_name(name)?;
         let message = req.read_action().await?.unwrap_or_default();
         let found = self.find_bucket(req, bucket).await?;
-        let object = found.object(name)?;
+        let object = found.object(name);
         self.check_place(req, &found.state, &object, true)?;
-        if !found.props()?.allows(ACCESS_UPDATE_OBJECT) {
-            return Err(ApiError::access_denied(&found.bucket, "PATCH"));
+        if !found.props().allows(ACCESS_UPDATE_OBJECT) {
+            return Err(ApiError::access_denied(found.bucket(), "PATCH"));
         }
         let custom = custom_of(message.value)?;
         custom_md::validate(&custom)?;
@@ -93,13 +93,13 @@ impl Target {
         from: ObjectRef,
         new_name: &str,
     ) -> Result<Reply, ApiError> {
-        let props = found.props()?;
+        let props = found.props();
         if !props.allows(ACCESS_MOVE_OBJECT) {
-            return Err(ApiError::access_denied(&found.bucket, "MOVE"));
+            return Err(ApiError::access_denied(found.bucket(), "MOVE"));
         }
         validate_object_name(new_name)?;
         let cname = from.cname();
-        if found.bucket.is_remote() || props.ec.enabled {
+        if found.bucket().is_remote() || props.ec.enabled {
             return Err(ApiError::unsupported(format!(
                 "{cname}: objects of remote or erasure-coded buckets cannot be renamed"
             )));
@@ -112,7 +112,7 @@ impl Target {
         // Of two renames of one object the second finds nothing, wherever the names lead.
         let _alone = self.renames.lock(&from.uname).await;
         self.check_conditions(req, &from).await?;
-        let to = found.object(new_name)?;
+        let to = found.object(new_name);
         let holder = owner(&found.state.smap, &to.uname).map(|node| node.daemon_id.as_str());
         if holder == Some(self.ctx.snode.daemon_id.as_str()) {
             self.rename_here(&from, &to).await?;

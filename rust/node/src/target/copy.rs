@@ -37,10 +37,10 @@ impl Target {
         }
         validate_object_name(name)?;
         let found = self.find_bucket(req, bucket).await?;
-        let source = found.object(name)?;
+        let source = found.object(name);
         self.check_place(req, &found.state, &source, true)?;
-        if !found.props()?.allows(ACCESS_PUT) {
-            return Err(ApiError::access_denied(&found.bucket, "PUT"));
+        if !found.props().allows(ACCESS_PUT) {
+            return Err(ApiError::access_denied(found.bucket(), "PUT"));
         }
         let (state, copy) = self.destination(&found.state, req.query.text("object_to")).await?;
         let reader = self.open_existing(&source).await?;

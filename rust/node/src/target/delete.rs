@@ -41,7 +41,7 @@ impl Target {
         validate_object_name(name)?;
         let action = req.read_action().await?.map(|msg| msg.action).unwrap_or_default();
         let found = self.find_bucket(req, bucket).await?;
-        let object = found.object(name)?;
+        let object = found.object(name);
         self.check_place(req, &found.state, &object, true)?;
         match action.as_str() {
             "" | "delete" => {}
@@ -51,7 +51,7 @@ impl Target {
                     "ErrNotRemoteBck",
                     format!(
                         "bucket \"{}\" is not remote: its objects cannot be evicted, only deleted",
-                        found.bucket
+                        found.bucket()
                     ),
                 ));
             }
@@ -60,8 +60,8 @@ impl Target {
             }
             other => return Err(ApiError::bad_request(format!("invalid action \"{other}\""))),
         }
-        if !found.props()?.allows(ACCESS_DELETE_OBJECT) {
-            return Err(ApiError::access_denied(&found.bucket, "DELETE"));
+        if !found.props().allows(ACCESS_DELETE_OBJECT) {
+            return Err(ApiError::access_denied(found.bucket(), "DELETE"));
         }
         let conditions = conditions::of(&req.headers)?;
         let target = Arc::clone(self);

@@ -58,17 +58,17 @@ impl Target {
     ) -> Result<(Reply, u64), GetFailure> {
         validate_object_name(name).map_err(ApiError::from)?;
         let found = self.find_bucket(req, bucket).await?;
-        let object = found.object(name)?;
+        let object = found.object(name);
         refuse_unsupported(req, &object)?;
         self.check_place(req, &found.state, &object, false)?;
-        let wanted = Wanted::of(req, found.props()?)?;
+        let wanted = Wanted::of(req, found.props())?;
         if let Some(member) = super::archive::wanted_member(req, name)? {
             if wanted.has_range() {
                 return Err(super::archive::no_range(&member, &object).into());
             }
             return self.get_member(object, member).await;
         }
-        let verify = found.props()?.checksum.validate_warm_get;
+        let verify = found.props().checksum.validate_warm_get;
         let (selection, first) = self.first_piece(object, wanted, verify).await?;
         Ok(selection.reply(first, &self.objects))
     }

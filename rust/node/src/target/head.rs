@@ -49,7 +49,7 @@ impl Target {
         let props = parse_props(req.query.text("props"))?;
         let conditions = conditions::of(&req.headers)?;
         let found = self.find_bucket(req, bucket).await?;
-        let object = found.object(name)?;
+        let object = found.object(name);
         self.check_place(req, &found.state, &object, false)?;
         let cname = object.cname();
         let Described { meta, mountpath, location } = self.describe(object).await?;
@@ -83,7 +83,7 @@ impl Target {
                 prop.add(map, &meta, place);
             }
         } else {
-            add_head_v1(map, &meta, &found.bucket, name, place);
+            add_head_v1(map, &meta, found.bucket(), name, place);
         }
         Ok(reply)
     }

@@ -65,7 +65,7 @@ pub(crate) fn add_validators(map: &mut HeaderMap, meta: &ObjectMeta) {
 }
 
 fn add_etag(map: &mut HeaderMap, meta: &ObjectMeta) {
-    let tag = format!("\"{}\"", bare_etag_of(meta));
+    let tag = ["\"", &bare_etag_of(meta), "\""].concat();
     if let Ok(tag) = HeaderValue::from_bytes(tag.as_bytes()) {
         map.insert(ETAG, tag);
     }

@@ -233,7 +233,7 @@ impl Target {
         validate_object_name(name)?;
         let message = req.read_action().await?.unwrap_or_default();
         let found = self.find_bucket(req, bucket).await?;
-        let object = found.object(name)?;
+        let object = found.object(name);
         self.check_place(req, &found.state, &object, true)?;
         match message.action.as_str() {
             "check-lock" => Ok(self.check_lock(&object)),

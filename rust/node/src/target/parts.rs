@@ -195,11 +195,11 @@ impl Target {
     ) -> Result<(ObjectRef, BucketProps), ApiError> {
         validate_object_name(name)?;
         let found = self.find_bucket(req, bucket).await?;
-        let object = found.object(name)?;
+        let object = found.object(name);
         self.check_place(req, &found.state, &object, true)?;
-        let props = found.props()?;
+        let props = found.props();
         if !props.allows(ACCESS_PUT) {
-            return Err(ApiError::access_denied(&found.bucket, "PUT"));
+            return Err(ApiError::access_denied(found.bucket(), "PUT"));
         }
         Ok((object, props.clone()))
     }

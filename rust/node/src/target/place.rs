@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aistore_cluster::ClusterState;
+use aistore_cluster::{BucketEntry, ClusterState};
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::headers::SMAP_VERSION;
@@ -18,19 +18,23 @@ use crate::http::Req;
 
 /// A bucket as this node knows it, together with the state that says so.
 pub(super) struct Found {
-    pub(super) bucket: Bucket,
     pub(super) state: Arc<ClusterState>,
+    entry: Arc<BucketEntry>,
 }
 
 impl Found {
-    pub(super) fn props(&self) -> Result<&BucketProps, ApiError> {
-        self.state.bmd.get(&self.bucket).ok_or_else(|| ApiError::bucket_not_found(&self.bucket))
+    pub(super) fn bucket(&self) -> &Bucket {
+        &self.entry.bucket
     }
 
-    pub(super) fn object(&self, name: &str) -> Result<ObjectRef, ApiError> {
-        let bid = self.props()?.bid;
-        let uname = self.bucket.object_uname(name);
-        Ok(ObjectRef { bucket: self.bucket.clone(), name: name.to_owned(), bid, uname })
+    pub(super) fn props(&self) -> &BucketProps {
+        &self.entry.props
+    }
+
+    pub(super) fn object(&self, name: &str) -> ObjectRef {
+        let bucket = self.bucket();
+        let (bid, uname) = (self.props().bid, bucket.object_uname(name));
+        ObjectRef { bucket: bucket.clone(), name: name.to_owned(), bid, uname }
     }
 }
 
@@ -75,13 +79,15 @@ impl Target {
     /// Finds the bucket that a request names; one that is not known here may be new elsewhere.
     pub(super) async fn find_bucket(&self, req: &Req, name: &str) -> Result<Found, ApiError> {
         let bucket = req.bucket(name)?;
-        let mut state = self.state_for(req).await;
-        if state.bmd.get(&bucket).is_none() {
-            state = self.ctx.catch_up(None).await;
+        let state = self.state_for(req).await;
+        if let Some(entry) = state.bmd.entry(&bucket) {
+            let entry = Arc::clone(entry);
+            return Ok(Found { state, entry });
         }
-        let found = Found { bucket, state };
-        found.props()?;
-        Ok(found)
+        let state = self.ctx.catch_up(None).await;
+        let entry = state.bmd.entry(&bucket).map(Arc::clone);
+        let entry = entry.ok_or_else(|| ApiError::bucket_not_found(&bucket))?;
+        Ok(Found { state, entry })
     }
 
     /// Refuses a mutation that came neither through a gateway nor from a map-aware client, and any

@@ -76,13 +76,13 @@ impl Target {
         }
         validate_object_name(name)?;
         let found = self.find_bucket(req, bucket).await?;
-        let object = found.object(name)?;
+        let object = found.object(name);
         self.check_place(req, &found.state, &object, true)?;
-        let props = found.props()?;
+        let props = found.props();
         let operation = Operation::parse(req.query.text(OPERATION));
         let (access, what) = operation.as_ref().map_or((ACCESS_PUT, "PUT"), Operation::access);
         if !props.allows(access) {
-            return Err(ApiError::access_denied(&found.bucket, what));
+            return Err(ApiError::access_denied(found.bucket(), what));
         }
         let conditions = conditions::of(&req.headers)?;
         let mut given = given(&req.headers, operation.is_some())?;

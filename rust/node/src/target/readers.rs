@@ -3,7 +3,8 @@
 //! Entries are dropped when their object changes. A lookup that raced a change must not put the old
 //! version back: hence the tickets, see [`ReaderCache::ticket`].
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,8 +12,11 @@ use aistore_core::placement::digest;
 use aistore_store::ObjectReader;
 use lru::LruCache;
 
-/// Most cached readers, each with an open file.
-const MAX_READERS: usize = 4096;
+/// Most cached readers that have a file of their own open.
+const MAX_FILES: usize = 4096;
+/// Most cached readers of small objects, whose files many share. One takes about half a KiB, its name and
+/// metadata included, so they are bounded to 64 MiB.
+const MAX_SHARING: usize = 128 << 10;
 /// At most this share of the process's file descriptors is spent on cached readers.
 const DESCRIPTOR_SHARE: u64 = 4;
 /// Descriptors assumed when the limit cannot be read or there is none.
@@ -26,7 +30,40 @@ pub(crate) struct ReaderCache {
 
 struct Shard {
     epoch: u64,
-    readers: LruCache<Box<str>, (u64, Arc<ObjectReader>)>,
+    /// Readers with a file of their own.
+    files: Readers,
+    /// Readers of records in files that many share.
+    sharing: Readers,
+}
+
+/// By uname, with the bucket's id.
+type Readers = LruCache<Box<str>, (u64, Arc<ObjectReader>)>;
+
+impl Shard {
+    fn new(files: usize, sharing: usize) -> Self {
+        // Not preallocated: an idle target stays small.
+        let readers = |most| {
+            let mut readers = LruCache::unbounded();
+            readers.resize(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
+            readers
+        };
+        Self { epoch: 0, files: readers(files), sharing: readers(sharing) }
+    }
+
+    fn both(&mut self) -> [&mut Readers; 2] {
+        [&mut self.sharing, &mut self.files]
+    }
+
+    /// Forgets what the test says.
+    fn forget(&mut self, gone: impl Fn(u64, &ObjectReader) -> bool) {
+        for readers in self.both() {
+            let forgotten = readers.iter().filter(|(_, (bid, reader))| gone(*bid, reader));
+            let forgotten: Vec<Box<str>> = forgotten.map(|(uname, _)| uname.clone()).collect();
+            for uname in forgotten {
+                readers.pop(&uname);
+            }
+        }
+    }
 }
 
 /// The right to insert, taken before the index is asked; void once anything in its shard has changed.
@@ -38,13 +75,12 @@ impl ReaderCache {
     pub(crate) fn new() -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let limit = limit.current.unwrap_or(DEFAULT_DESCRIPTORS).max(64);
-        let budget = usize::try_from(limit / DESCRIPTOR_SHARE).unwrap_or(MAX_READERS);
-        Self::with_capacity(budget.min(MAX_READERS))
+        let budget = usize::try_from(limit / DESCRIPTOR_SHARE).unwrap_or(MAX_FILES);
+        Self::with_capacity(budget.min(MAX_FILES), MAX_SHARING)
     }
 
-    fn with_capacity(readers: usize) -> Self {
-        let each = NonZeroUsize::new(readers / SHARDS).unwrap_or(NonZeroUsize::MIN);
-        let shard = || Mutex::new(Shard { epoch: 0, readers: LruCache::new(each) });
+    fn with_capacity(files: usize, sharing: usize) -> Self {
+        let shard = || Mutex::new(Shard::new(files / SHARDS, sharing / SHARDS));
         Self { shards: (0..SHARDS).map(|_| shard()).collect() }
     }
 
@@ -57,7 +93,8 @@ impl ReaderCache {
     /// The cached reader of the object, if it belongs to bucket `bid`.
     pub(crate) fn get(&self, bid: u64, uname: &str) -> Option<Arc<ObjectReader>> {
         let mut shard = self.shard(uname);
-        shard.readers.get(uname).filter(|(owner, _)| *owner == bid).map(|(_, r)| Arc::clone(r))
+        let found = shard.both().into_iter().find_map(|readers| readers.get(uname));
+        found.filter(|(owner, _)| *owner == bid).map(|(_, reader)| Arc::clone(reader))
     }
 
     /// Take this before asking the index, and hand it to [`insert`](Self::insert).
@@ -69,7 +106,8 @@ impl ReaderCache {
     pub(crate) fn insert(&self, ticket: Ticket, bid: u64, uname: &str, reader: &Arc<ObjectReader>) {
         let mut shard = self.shard(uname);
         if shard.epoch == ticket.0 {
-            shard.readers.put(uname.into(), (bid, Arc::clone(reader)));
+            let readers = if reader.shares_file() { &mut shard.sharing } else { &mut shard.files };
+            readers.put(uname.into(), (bid, Arc::clone(reader)));
         }
     }
 
@@ -77,18 +115,24 @@ impl ReaderCache {
     pub(crate) fn invalidate(&self, uname: &str) {
         let mut shard = self.shard(uname);
         shard.epoch = shard.epoch.wrapping_add(1);
-        shard.readers.pop(uname);
+        for readers in shard.both() {
+            readers.pop(uname);
+        }
     }
 
     /// Forgets objects whose bytes lie in a segment that was compacted away.
     pub(crate) fn forget_stale(&self) {
+        // Of the many that share a file, one asks for all.
+        let known = RefCell::new(HashMap::new());
+        let stale = |reader: &ObjectReader| {
+            reader.file().is_some_and(|file| {
+                let mut known = known.borrow_mut();
+                *known.entry(Arc::as_ptr(file)).or_insert_with(|| reader.is_stale())
+            })
+        };
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let gone = shard.readers.iter().filter(|(_, (_, reader))| reader.is_stale());
-            let gone: Vec<Box<str>> = gone.map(|(uname, _)| uname.clone()).collect();
-            for uname in gone {
-                shard.readers.pop(&uname);
-            }
+            shard.forget(|_, reader| stale(reader));
         }
     }
 
@@ -97,11 +141,7 @@ impl ReaderCache {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.epoch = shard.epoch.wrapping_add(1);
-            let gone = shard.readers.iter().filter(|(_, (owner, _))| !bids.contains(owner));
-            let gone: Vec<Box<str>> = gone.map(|(uname, _)| uname.clone()).collect();
-            for uname in gone {
-                shard.readers.pop(&uname);
-            }
+            shard.forget(|bid, _| !bids.contains(&bid));
         }
     }
 }
@@ -121,7 +161,7 @@ mod tests {
     fn a_lookup_that_raced_a_change_leaves_nothing_stale() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(StoreConfig::new(vec![directory.path().to_owned()])).unwrap();
-        let (cache, uname) = (ReaderCache::with_capacity(64), "ais/@#/b/o");
+        let (cache, uname) = (ReaderCache::with_capacity(64, 64), "ais/@#/b/o");
         let old = reader(&store, 1, uname);
         let ticket = cache.ticket(uname);
         cache.invalidate(uname);
@@ -139,15 +179,23 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_open_files_is_bounded() {
+    fn the_number_of_open_files_is_bounded_and_that_of_small_objects_apart() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(StoreConfig::new(vec![directory.path().to_owned()])).unwrap();
-        let cache = ReaderCache::with_capacity(32);
-        for i in 0..200 {
-            let uname = format!("u{i}");
-            cache.insert(cache.ticket(&uname), 1, &uname, &reader(&store, 1, &uname));
+        for (max_record_bytes, files, sharing) in [(0, 32, 1024), (1 << 16, 1024, 32)] {
+            let path = directory.path().join(max_record_bytes.to_string());
+            let config = StoreConfig { max_record_bytes, ..StoreConfig::new(vec![path]) };
+            let store = Store::open(config).unwrap();
+            let cache = ReaderCache::with_capacity(files, sharing);
+            for i in 0..200 {
+                let uname = format!("u{i}");
+                cache.insert(cache.ticket(&uname), 1, &uname, &reader(&store, 1, &uname));
+            }
+            let kept = |shard: &Mutex<Shard>| {
+                let shard = shard.lock().unwrap();
+                shard.files.len() + shard.sharing.len()
+            };
+            let kept: usize = cache.shards.iter().map(kept).sum();
+            assert!(kept <= 32 && kept > 16, "{kept}");
         }
-        let kept: usize = cache.shards.iter().map(|s| s.lock().unwrap().readers.len()).sum();
-        assert!(kept <= 32 && kept > 16, "{kept}");
     }
 }

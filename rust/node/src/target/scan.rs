@@ -51,14 +51,14 @@ impl Target {
         }
         let patience = self.patience();
         loop {
-            let named = self.find_bucket(req, bucket).await?.bucket;
+            let named = self.find_bucket(req, bucket).await?.bucket().clone();
             self.settle(&named, patience).await?;
             let found = self.find_bucket(req, bucket).await?;
-            let (target, bid, msg) = (Arc::clone(self), found.props()?.bid, msg.clone());
+            let (target, bid, msg) = (Arc::clone(self), found.props().bid, msg.clone());
             let page = tokio::task::spawn_blocking(move || target.page_blocking(bid, &named, msg));
             let page = page.await.map_err(|err| lost_task(&err))??;
             // A rename that began meanwhile may have taken names away before they were read.
-            if self.is_settled(&found.bucket) {
+            if self.is_settled(found.bucket()) {
                 return Ok(page);
             }
         }

@@ -78,7 +78,7 @@ impl Target {
         let path = BatchPath::parse(rest)?;
         let msg: MossReq = req.read_batch_json().await?;
         let default_bucket = match &path.bucket {
-            Some(name) => Some(self.find_bucket(&req, name).await?.bucket),
+            Some(name) => Some(self.find_bucket(&req, name).await?.bucket().clone()),
             None => None,
         };
         let wanted = request::check(&msg, default_bucket.as_ref())?;
