@@ -60,6 +60,8 @@ mod intents;
 mod list;
 mod locations;
 mod manifests;
+#[doc(hidden)]
+pub mod measuring;
 mod meta;
 mod mountpath;
 mod mountpaths;

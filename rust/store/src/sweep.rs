@@ -16,6 +16,7 @@ use crate::mountpath::Mountpath;
 use crate::segments::Scan;
 use crate::set::MountpathSet;
 use crate::shared::Shared;
+use crate::store::Store;
 use crate::trailer;
 use crate::uploads;
 
@@ -72,6 +73,14 @@ pub(crate) fn start(
         sweepers.push(sweeper);
     }
     Ok(sweepers)
+}
+
+impl Store {
+    /// Whether the indexes are known to name all that lives: at once after a run that ended in order, else when
+    /// what the last run left was looked through in the background.
+    pub fn is_swept(&self) -> bool {
+        self.shared.set().members().iter().all(|one| one.swept.load(Ordering::Acquire))
+    }
 }
 
 /// Checks an index that is not swept for now: whether it names what was written last.
