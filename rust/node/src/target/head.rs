@@ -1,13 +1,13 @@
 //! HEAD of an object: metadata without payload.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use aistore_core::conditional::Verdict;
 use aistore_core::error::ApiError;
 use aistore_core::headers::PRESENT;
-use aistore_store::ObjectMeta;
+use aistore_store::ObjectReader;
 use http::StatusCode;
 
 use super::headers::{Prop, add, add_head_v1, add_length, add_validators};
@@ -15,13 +15,6 @@ use super::objects::ObjectRef;
 use super::{Target, conditions};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
-
-/// Metadata of an object and where it lies.
-struct Described {
-    meta: ObjectMeta,
-    mountpath: PathBuf,
-    location: String,
-}
 
 impl Target {
     pub(super) async fn head(
@@ -51,61 +44,68 @@ impl Target {
         let found = self.find_bucket(req, bucket).await?;
         let object = found.object(name);
         self.check_place(req, &found.state, &object, false)?;
-        let cname = object.cname();
-        let Described { meta, mountpath, location } = self.describe(object).await?;
+        let (reader, location) = self.describe(&object).await?;
+        let meta = reader.meta();
         if presence == Presence::Outside {
             return Err(ApiError::bad_request(format!(
-                "{cname} is present (vs requested 'flt-outside'(5))"
+                "{} is present (vs requested 'flt-outside'(5))",
+                object.cname()
             )));
         }
-        let status = match conditions::for_read(&conditions, &meta) {
+        let status = match conditions::for_read(&conditions, meta) {
             Verdict::Proceed => StatusCode::OK,
             Verdict::NotModified => StatusCode::NOT_MODIFIED,
-            Verdict::Failed => return Err(ApiError::precondition_failed(&cname)),
+            Verdict::Failed => return Err(ApiError::precondition_failed(&object.cname())),
         };
         let mut reply = reply::empty(status);
         if presence == Presence::Bare {
             return Ok(reply);
         }
         if status == StatusCode::NOT_MODIFIED {
-            add_validators(reply.headers_mut(), &meta);
+            add_validators(reply.headers_mut(), meta);
             return Ok(reply);
         }
-        let mountpaths = self.objects.store.mountpaths_of(&meta, &mountpath);
-        let mountpaths: Vec<String> =
-            mountpaths.iter().map(|path| path.display().to_string()).collect();
-        let mountpath = mountpaths.join(",");
-        let (map, place) = (reply.headers_mut(), (location.as_str(), mountpath.as_str()));
+        let mountpaths = self.mountpaths_text(&reader);
+        let (map, place) = (reply.headers_mut(), (&*location, &*mountpaths));
         if let Some(props) = props {
             add_length(map, meta.size);
             add(map, PRESENT, "true");
             for prop in props {
-                prop.add(map, &meta, place);
+                prop.add(map, meta, place);
             }
         } else {
-            add_head_v1(map, &meta, found.bucket(), name, place);
+            add_head_v1(map, meta, found.bucket(), name, place);
         }
         Ok(reply)
     }
 
-    /// Opens the object rather than asking the index alone: whoever asks for the metadata is about to
-    /// read, and then finds it open.
-    async fn describe(self: &Arc<Self>, object: ObjectRef) -> Result<Described, ApiError> {
-        let describe = |target: &Self, reader: &aistore_store::ObjectReader| Described {
-            meta: reader.meta().clone(),
-            mountpath: reader.mountpath().to_owned(),
-            location: target.location(reader.mountpath()),
-        };
-        if let Some(reader) = self.objects.readers.get(object.bid, &object.uname)
-            && self.disks.get().is_some()
-        {
-            return Ok(describe(self, &reader));
+    /// Where an object and its copies lie, as the protocol writes it.
+    fn mountpaths_text<'r>(&self, reader: &'r ObjectReader) -> Cow<'r, str> {
+        if reader.meta().copies.is_empty() {
+            return reader.mountpath().to_string_lossy();
         }
-        let target = Arc::clone(self);
+        let all = self.objects.store.mountpaths_of(reader.meta(), reader.mountpath());
+        let all: Vec<_> = all.iter().map(|path| path.to_string_lossy()).collect();
+        Cow::Owned(all.join(","))
+    }
+
+    /// The object and its location. Opens it rather than asking the index alone: whoever asks for the
+    /// metadata is about to read, and then finds it open.
+    async fn describe(
+        self: &Arc<Self>,
+        object: &ObjectRef,
+    ) -> Result<(Arc<ObjectReader>, Arc<str>), ApiError> {
+        if let Some(reader) = self.objects.readers.get(object.bid, &object.uname)
+            && let Some(location) = self.known_location(reader.mountpath())
+        {
+            return Ok((reader, location));
+        }
+        let (target, object) = (Arc::clone(self), object.clone());
         let described = tokio::task::spawn_blocking(move || {
             let reader = target.objects.open(&object)?;
             let reader = reader.ok_or_else(|| target.object_not_found(&object))?;
-            Ok(describe(&target, &reader))
+            let location = target.location(reader.mountpath());
+            Ok((reader, location))
         });
         described.await.map_err(|err| lost_task(&err))?
     }

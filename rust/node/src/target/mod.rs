@@ -38,7 +38,7 @@ mod writing;
 pub(crate) use append::fuzz_handle as fuzz_append_handle;
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use aistore_cluster::ClusterState;
@@ -46,7 +46,7 @@ use aistore_core::bucket::validate_object_name;
 use aistore_core::error::ApiError;
 use aistore_core::props::BucketProps;
 use aistore_core::text::decode_path;
-use aistore_store::Store;
+use aistore_store::{MountpathUsage, Store};
 use http::Method;
 use tokio::sync::{Semaphore, watch};
 
@@ -78,8 +78,9 @@ pub struct Target {
 }
 
 struct Disk {
-    path: String,
-    device: String,
+    path: PathBuf,
+    /// `t[id]:mp[/path, disk]`.
+    location: Arc<str>,
 }
 
 /// How often an object of a bucket is to be stored on its target.
@@ -259,27 +260,33 @@ impl Target {
     fn disks(&self) -> &[Disk] {
         self.disks.get_or_init(|| {
             let usage = self.objects.store.usage().into_iter();
-            let disk = |u: aistore_store::MountpathUsage| Disk {
-                path: u.path.to_string_lossy().into_owned(),
-                device: u.fs.strip_prefix("/dev/").unwrap_or(&u.fs).to_owned(),
-            };
-            usage.map(disk).collect()
+            usage.map(|usage| self.disk(&usage)).collect()
         })
     }
 
-    /// The device of a mountpath that was attached later.
-    fn late_device(&self, mountpath: &Path) -> String {
-        let usage = self.objects.store.usage();
-        let found = usage.iter().find(|usage| usage.path == mountpath);
-        found.map(|u| u.fs.strip_prefix("/dev/").unwrap_or(&u.fs).to_owned()).unwrap_or_default()
+    fn disk(&self, usage: &MountpathUsage) -> Disk {
+        let path = usage.path.display();
+        let device = usage.fs.strip_prefix("/dev/").unwrap_or(&usage.fs);
+        let location = format!("{}:mp[{path}, {device}]", self.ctx.display()).into();
+        Disk { path: usage.path.clone(), location }
     }
 
-    /// `t[id]:mp[/path, disk]`. Blocks the first time.
-    fn location(&self, mountpath: &Path) -> String {
-        let path = mountpath.to_string_lossy();
-        let disk = self.disks().iter().find(|disk| disk.path == path);
-        let device = disk.map_or_else(|| self.late_device(mountpath), |disk| disk.device.clone());
-        format!("{}:mp[{path}, {device}]", self.ctx.display())
+    /// The location of an object on a mountpath, if nobody has to be asked.
+    fn known_location(&self, mountpath: &Path) -> Option<Arc<str>> {
+        let mut disks = self.disks.get()?.iter();
+        disks.find(|disk| disk.path == mountpath).map(|disk| Arc::clone(&disk.location))
+    }
+
+    /// The location of an object on a mountpath, `t[id]:mp[/path, disk]`. Blocks the first time, and
+    /// for mountpaths that were attached later.
+    fn location(&self, mountpath: &Path) -> Arc<str> {
+        self.disks();
+        self.known_location(mountpath).unwrap_or_else(|| {
+            let usage = self.objects.store.usage();
+            let found = usage.iter().find(|usage| usage.path == mountpath);
+            let unknown = || format!("{}:mp[{}, ]", self.ctx.display(), mountpath.display()).into();
+            found.map_or_else(unknown, |usage| self.disk(usage).location)
+        })
     }
 }
 

@@ -113,7 +113,7 @@ impl Target {
             .available
             .into_iter()
             .chain(mountpaths.draining.into_iter().map(|(path, _)| path));
-        paths.map(|path| (path.clone(), self.location(&path))).collect()
+        paths.map(|path| (path.clone(), self.location(&path).to_string())).collect()
     }
 }
 

@@ -138,7 +138,7 @@ impl Target {
 
     /// Blocks the first time.
     fn spool_directory(&self) -> std::path::PathBuf {
-        let first = self.disks().first().map(|disk| disk.path.clone().into());
+        let first = self.disks().first().map(|disk| disk.path.clone());
         first.unwrap_or_else(std::env::temp_dir)
     }
 
