@@ -65,6 +65,11 @@ def load(
     return result
 
 
+def map_aware(client: aistore.Client) -> str:
+    """The header by which a target knows that a writer chose it by the cluster map."""
+    return f"ais-smap-version: {client.cluster().get_info().version}"
+
+
 def compare(
     generator: Path,
     sides: Sequence[Side],

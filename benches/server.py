@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import KIB, MIB, Row
-from load import CONNECTIONS, Side, build_loadgen, compare, owner_urls
+from load import CONNECTIONS, Side, build_loadgen, compare, map_aware, owner_urls
 from rivals import put_s3, seaweed, version
 
 import aistore
@@ -83,7 +83,7 @@ def writes(
         host = endpoint.removeprefix("http://")
         theirs.write_text("\n".join(f"{host} /bench/{name}" for name in names))
         sides.append(Side(theirs))
-    put = ["--method", "PUT", "--body", str(PUT_BYTES)]
+    put = ["--method", "PUT", "--body", str(PUT_BYTES), map_aware(client)]
     ours, *others = compare(generator, sides, runs, *put)
     other = others[0] if others else None
     title = f"PUT 10 KiB, {CONNECTIONS} connections, not synced"

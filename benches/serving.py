@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import KIB, MIB, Row
-from load import Measured, Side, build_loadgen, compare, load, owner_urls
+from load import Measured, Side, build_loadgen, compare, load, map_aware, owner_urls
 from rivals import OPEN_FILE_CACHE, Nginx, find_nginx, nginx
 
 import aistore
@@ -207,19 +207,20 @@ def evict(path: Path) -> None:
 
 def against_the_disk(stage: Stage) -> Iterator[Row]:
     """PUT of 1 GiB that is on the disk when it is acknowledged, against dd with fdatasync."""
-    bucket = stage.cluster.client().bucket("bench-dd")
+    client = stage.cluster.client()
+    bucket = client.bucket("bench-dd")
     bucket.create(props={"write_policy": {"data": "immediate"}})
     source, copy = stage.folder / "source", stage.folder / "copy"
     with source.open("wb") as file:
         for _ in range(GIB // MIB):
             file.write(os.urandom(MIB))
     urls = stage.folder / "put"
-    urls.write_text("\n".join(owner_urls(stage.cluster.client(), bucket, ["large"])))
+    urls.write_text("\n".join(owner_urls(client, bucket, ["large"])))
     times: list[list[float]] = [[], []]
 
     def put() -> float:
         # Each connection begins one request, however short the time.
-        options = ["--method", "PUT", "--body", str(GIB)]
+        options = ["--method", "PUT", "--body", str(GIB), map_aware(client)]
         return load(stage.generator, urls, *options, connections=1, seconds=0.001)["seconds"]
 
     def dd() -> float:
