@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, watch};
 use crate::clock::ClusterClock;
 use crate::fshc::Health;
 use crate::intra::Intra;
+use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::mountpaths::Labels;
 use crate::overrides::Overrides;
@@ -64,6 +65,8 @@ pub struct NodeContext {
     pub(crate) disk_health: Arc<Health>,
     /// Names that administrators gave to a target's mountpaths.
     pub(crate) labels: Labels,
+    /// Memory that this process may spend.
+    pub(crate) memory: Budget,
     /// Background work.
     pub tasks: Tasks,
     /// Whether start-up is over.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aistore_client::tls::{self, Connector, Tls, TlsOptions};
 use aistore_core::error::{ApiError, ErrorBody};
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -12,8 +13,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::http::request::read_all;
+use crate::http::request::{Room, read_all};
 use crate::http::{Body, reply};
+use crate::memory::Budget;
 
 /// A peer that does not accept a connection in this time counts as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,6 +32,7 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct Intra {
     client: Client<Connector, Body>,
+    memory: Budget,
 }
 
 impl Intra {
@@ -46,7 +49,13 @@ impl Intra {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE_PER_PEER)
             .build(connector);
-        Self { client }
+        Self { client, memory: Budget::default() }
+    }
+
+    /// The same, reading answers within a budget.
+    #[must_use]
+    pub(crate) fn within(self, memory: Budget) -> Self {
+        Self { memory, ..self }
     }
 
     /// Sends a request and waits for the head of the answer, whatever its status.
@@ -122,7 +131,8 @@ impl Intra {
             if status.as_u16() >= 400 {
                 return Err(peer_error(url, &mut response).await);
             }
-            Ok((status, read_answer(url, response.body_mut(), MAX_ANSWER_BYTES).await?))
+            let room = Room { memory: &self.memory, limit: MAX_ANSWER_BYTES, what: url };
+            Ok((status, read_answer(url, &mut response, room).await?))
         };
         tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
             Err(ApiError::internal(format!(
@@ -169,17 +179,31 @@ pub fn json_headers() -> HeaderMap {
     headers
 }
 
-async fn read_answer(url: &str, body: &mut Incoming, limit: usize) -> Result<Bytes, ApiError> {
-    read_all(body, limit).await.map_err(|err| {
+async fn read_answer(
+    url: &str,
+    response: &mut hyper::Response<Incoming>,
+    room: Room<'_>,
+) -> Result<Bytes, ApiError> {
+    let announced = response.headers().get(CONTENT_LENGTH).cloned();
+    read_all(response.body_mut(), announced.as_ref(), room).await.map_err(|err| {
         let origin = origin(url);
-        ApiError::internal(format!("answer of the node at {origin} is incomplete: {}", err.message))
+        let text = format!("answer of the node at {origin} is incomplete: {}", err.message);
+        // For want of memory here: whoever asked may ask again.
+        if err.status == 429 {
+            ApiError::new(429, &err.tcode, text)
+        } else {
+            ApiError::internal(text)
+        }
     })
 }
 
 /// Reads a peer's error answer; its status, class and text go on to the client.
 pub async fn peer_error(url: &str, response: &mut hyper::Response<Incoming>) -> ApiError {
     let status = response.status().as_u16();
-    let text = read_answer(url, response.body_mut(), MAX_ERROR_BYTES).await.unwrap_or_default();
+    // Small, and what remedies a shortage may be in it: not counted.
+    let memory = Budget::default();
+    let room = Room { memory: &memory, limit: MAX_ERROR_BYTES, what: url };
+    let text = read_answer(url, response, room).await.unwrap_or_default();
     match serde_json::from_slice::<ErrorBody>(&text) {
         Ok(body) => ApiError::new(status, &body.tcode, body.message),
         Err(_) => ApiError::new(

@@ -23,6 +23,7 @@ pub mod http;
 pub mod intra;
 mod jobs;
 mod logs;
+mod memory;
 pub mod metrics;
 mod mountpaths;
 mod node;

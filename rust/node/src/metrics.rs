@@ -14,6 +14,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::memory::Budget;
+
 type Count = Counter<u64, AtomicU64>;
 type Level = Gauge<i64, std::sync::atomic::AtomicI64>;
 
@@ -229,6 +231,13 @@ impl Metrics {
         registry.register("connections", "Open connections", metrics.connections.clone());
         metrics.registry = registry;
         metrics
+    }
+
+    /// The same, telling what is used of the memory budget as well.
+    #[must_use]
+    pub(crate) fn with_memory(mut self, memory: &Budget) -> Self {
+        self.registry.register_collector(Box::new(memory.clone()));
+        self
     }
 
     fn ops(&self) -> [(&Op, &'static str, &'static str); 10] {

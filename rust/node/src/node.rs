@@ -82,6 +82,7 @@ impl Node {
             headers: parts.headers,
             body,
             remote,
+            memory: self.ctx.memory.clone(),
         };
         match self.route(req).await {
             Ok(reply) => reply,

@@ -89,6 +89,7 @@ pub(crate) fn node_status(ctx: &NodeContext, capacity: &Value) -> Value {
         "capacity": capacity,
         "cluster": cluster,
         "sys_info": sysinfo::read(),
+        "memory": ctx.memory.report(),
         "smap_version": state.smap.version.to_string(),
     })
 }

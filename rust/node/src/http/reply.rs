@@ -5,17 +5,20 @@ use std::fmt::Write as _;
 use aistore_core::error::{ApiError, ErrorBody};
 use aistore_core::headers::HDR_ERROR;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 
 use super::{Body, Reply};
+use crate::memory::TOO_MANY_REQUESTS;
 
 /// Content type of msgpack; clients compare the whole string.
 pub const MSGPACK: &str = "application/msgpack";
 const JSON: &str = "application/json; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
+/// When to ask a node again that had no memory or no place in its queue.
+const RETRY_AFTER_S: u64 = 2;
 const BYTES: &str = "application/octet-stream";
 
 /// A body of known bytes.
@@ -129,6 +132,10 @@ pub fn error(err: &ApiError, context: &ErrorContext) -> Reply {
         reply
     };
     *reply.status_mut() = status;
+    if status == StatusCode::TOO_MANY_REQUESTS && err.tcode == TOO_MANY_REQUESTS {
+        // A rate limit has none: its clients know how long to wait.
+        reply.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+    }
     reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
 }

@@ -7,11 +7,14 @@ use aistore_core::bucket::{Bucket, Namespace, Provider};
 use aistore_core::error::ApiError;
 use aistore_core::wire::ActionMsg;
 use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::memory::{Budget, Permit, Purpose};
 
 use super::{Query, Reply, reply};
 use crate::tasks::lost_task;
@@ -40,6 +43,8 @@ pub struct Req {
     pub body: Incoming,
     /// Peer.
     pub remote: SocketAddr,
+    /// What reading the body draws on.
+    pub(crate) memory: Budget,
 }
 
 impl Req {
@@ -47,10 +52,11 @@ impl Req {
     ///
     /// # Errors
     ///
-    /// 413 above `limit` bytes, 408 when nothing arrives for [`BODY_IDLE_TIMEOUT`], 400 when the
+    /// 413 above `limit` bytes, 429 when there is no memory for them, 408 when nothing arrives for [`BODY_IDLE_TIMEOUT`], 400 when the
     /// client breaks off or the body is shorter than announced.
     pub async fn read_body(&mut self, limit: usize) -> Result<Bytes, ApiError> {
-        read_all(&mut self.body, limit).await
+        let room = Room { memory: &self.memory, limit, what: &self.raw_path };
+        read_all(&mut self.body, self.headers.get(CONTENT_LENGTH), room).await
     }
 
     /// Reads the body as JSON of type `T`.
@@ -138,8 +144,54 @@ impl Req {
     }
 }
 
-/// Collects a body of at most `limit` bytes.
-pub(crate) async fn read_all(body: &mut Incoming, limit: usize) -> Result<Bytes, ApiError> {
+/// Memory for a body.
+pub(crate) struct Room<'a> {
+    pub(crate) memory: &'a Budget,
+    /// Most bytes.
+    pub(crate) limit: usize,
+    /// Begins the message of a refusal.
+    pub(crate) what: &'a str,
+}
+
+impl Room<'_> {
+    fn too_large(&self) -> ApiError {
+        let limit = self.limit;
+        ApiError::new(413, "", format!("the request's body is larger than {limit} bytes"))
+    }
+
+    /// Takes memory for what is announced, and makes room for more as it comes.
+    async fn first(&self, announced: Option<usize>) -> Result<Permit, ApiError> {
+        let bytes = announced.unwrap_or(0);
+        if bytes > self.limit {
+            return Err(self.too_large());
+        }
+        self.memory.take(Purpose::Bodies, bytes as u64, self.what).await
+    }
+
+    /// Takes memory for `bytes` in all. Doubles, so that a body is moved a few times only; does not wait, because
+    /// what was taken may be what others wait for.
+    fn grow(&self, permit: &mut Permit, bytes: usize) -> Result<(), ApiError> {
+        let has = permit.bytes();
+        if bytes as u64 <= has {
+            return Ok(());
+        }
+        let more = (bytes as u64 - has).max(has);
+        let more = more.min((self.limit as u64).saturating_sub(has)).max(1);
+        let taken = self.memory.try_take(Purpose::Bodies, more);
+        permit.add(taken.ok_or_else(|| self.memory.refuse(Purpose::Bodies, self.what))?);
+        Ok(())
+    }
+}
+
+/// Collects a body of at most `room.limit` bytes; `announced` is its `Content-Length`. The memory is given
+/// back when the last reference to the bytes goes.
+pub(crate) async fn read_all(
+    body: &mut Incoming,
+    announced: Option<&HeaderValue>,
+    room: Room<'_>,
+) -> Result<Bytes, ApiError> {
+    let announced = announced.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let mut permit = room.first(announced).await?;
     let mut whole = BytesMut::new();
     loop {
         let frame = tokio::time::timeout(BODY_IDLE_TIMEOUT, body.frame()).await.map_err(|_| {
@@ -150,17 +202,19 @@ pub(crate) async fn read_all(body: &mut Incoming, limit: usize) -> Result<Bytes,
         let frame = frame
             .map_err(|err| ApiError::bad_request(format!("the request's body broke off: {err}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if whole.len().saturating_add(data.len()) > limit {
-            return Err(ApiError::new(
-                413,
-                "",
-                format!("the request's body is larger than {limit} bytes"),
-            ));
+        let length = whole.len().saturating_add(data.len());
+        if length > room.limit {
+            return Err(room.too_large());
         }
+        room.grow(&mut permit, length)?;
         if whole.is_empty() && hyper::body::Body::is_end_stream(body) {
-            return Ok(data);
+            return Ok(permit.attach(data));
+        }
+        if whole.is_empty() {
+            // Once, where the length is known.
+            whole.reserve(announced.unwrap_or(0).max(data.len()));
         }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    Ok(permit.attach(whole.freeze()))
 }

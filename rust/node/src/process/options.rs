@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
+use aistore_core::units::parse_size;
 use clap::{CommandFactory, Parser, ValueEnum};
 use serde::Deserialize;
 
 use super::environment;
+use crate::memory::Shares;
 
 /// Listen address when none is given.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -106,13 +108,17 @@ struct Flags {
     /// error, warn, info, debug, trace, or a filter such as aistore_node=debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "AISNODE_LOG_LEVEL")]
     log_level: Option<String>,
+    /// Memory for the bytes passing through this process and for its caches, such as 4GiB; at least 64MiB and 8MiB for each
+    /// further mountpath [default: half of what the control group or the machine has]
+    #[arg(long, value_name = "SIZE", env = "AISNODE_MEMORY")]
+    memory: Option<String>,
     /// How log lines look [default: text]
     #[arg(long, value_enum, env = "AISNODE_LOG_FORMAT")]
     log_format: Option<LogFormat>,
 }
 
 /// Names a configuration file may use.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "role",
     "listen",
     "data-dir",
@@ -128,6 +134,7 @@ const KEYS: [&str; 15] = [
     "parent-pid",
     "log-level",
     "log-format",
+    "memory",
 ];
 
 /// Checked options.
@@ -161,6 +168,8 @@ pub(crate) struct Options {
     pub(crate) log_level: String,
     /// Log format.
     pub(crate) log_format: LogFormat,
+    /// How the memory budget is split.
+    pub(crate) memory: Shares,
 }
 
 impl Options {
@@ -206,6 +215,7 @@ fn over(file: Flags, flags: Flags, path: &Path) -> Flags {
         parent_pid: flags.parent_pid.or(file.parent_pid),
         log_level: flags.log_level.or(file.log_level),
         log_format: flags.log_format.or(file.log_format),
+        memory: flags.memory.or(file.memory),
     }
 }
 
@@ -301,6 +311,9 @@ fn check(flags: Flags) -> Result<Options, OptionsError> {
     if promote_roots.is_empty() {
         promote_roots.push(PathBuf::from(aistore_core::promote::DEFAULT_ROOT));
     }
+    let memory = flags.memory.map(|text| check_memory(&text)).transpose()?;
+    let on_disk = if role == Role::Gateway { 0 } else { mountpaths.len() };
+    let memory = Shares::of(memory, on_disk).map_err(invalid)?;
     let log_level = flags.log_level.unwrap_or_else(|| "info".to_owned());
     // A word that is no level would parse as the name of a module, and silence all others.
     let is_level = log_level.parse::<tracing::level_filters::LevelFilter>().is_ok();
@@ -326,6 +339,7 @@ fn check(flags: Flags) -> Result<Options, OptionsError> {
         parent_pid: flags.parent_pid,
         log_level,
         log_format: flags.log_format.unwrap_or_default(),
+        memory,
     })
 }
 
@@ -336,6 +350,12 @@ fn is_plain(path: &Path) -> bool {
     parts.next() == Some(Component::RootDir)
         && path.parent().is_some()
         && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+fn check_memory(text: &str) -> Result<u64, OptionsError> {
+    parse_size(text).map_err(|err| {
+        invalid(format!("bad --memory \"{text}\": {err}; expected a size, such as 4GiB"))
+    })
 }
 
 fn check_listen(text: &str) -> Result<SocketAddr, OptionsError> {
@@ -443,6 +463,8 @@ mod tests {
         assert!(message(&["--tls-key", "k.pem"]).contains("--tls-cert"));
         assert!(message(&["--advertise", "http://h"]).contains("without scheme"));
         assert!(message(&["--parent-pid", "0"]).contains("positive"));
+        assert!(message(&["--memory", "lots"]).contains("such as 4GiB"));
+        assert!(message(&["--memory", "1MiB"]).contains("--memory 64MiB or more"));
         assert!(message(&["--no-such-flag"]).contains("--no-such-flag"));
     }
 

@@ -29,6 +29,7 @@ use crate::gateway::Gateway;
 use crate::intra::Intra;
 use crate::jobs;
 use crate::logs;
+use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::mountpaths::{self, Labels, States};
 use crate::node::{Node, RoleHandler, TargetParts};
@@ -54,6 +55,7 @@ pub(super) struct Process {
     store: Option<Arc<Store>>,
     data_dir: Option<DataDir>,
     promote_roots: Vec<PathBuf>,
+    memory: Option<Budget>,
 }
 
 /// Content of the ready file.
@@ -87,6 +89,12 @@ impl Process {
             (_, None) => Some(listen(options.listen)?),
         };
         self.promote_roots.clone_from(&options.promote_roots);
+        tracing::info!(
+            bytes = options.memory.total,
+            source = options.memory.source,
+            "memory budget"
+        );
+        self.memory = Some(Budget::new(options.memory.clone()));
         let security = secure::open(options).await?;
         if let Some(tls) = &security.own {
             self.tasks.spawn_until_stop(secure::keep_current(tls.clone(), security.peers.clone()));
@@ -165,6 +173,7 @@ impl Process {
         let (given, known) = (options.mountpaths.clone(), ctx.state());
         let (claimant, record_dir) = (id.clone(), dir.clone());
         let named = ctx.clone();
+        let index_cache = options.memory.index_cache;
         let store = blocking(move || {
             let given: Vec<PathBuf> = given
                 .iter()
@@ -172,7 +181,8 @@ impl Process {
                 .collect();
             let states = States::load(&record_dir)?;
             named.labels.set_all(states.labels());
-            let config = states.config(&given);
+            let mut config = states.config(&given);
+            config.index_cache_bytes = index_cache;
             let draining = config.draining.iter().map(|(path, _)| path);
             let mountpaths: Vec<PathBuf> =
                 config.mountpaths.iter().chain(draining).cloned().collect();
@@ -218,12 +228,13 @@ impl Process {
         dir: &Path,
         started: Instant,
     ) -> Arc<NodeContext> {
+        let memory = self.memory.clone().unwrap_or_default();
         let ctx = Arc::new(NodeContext {
             snode,
             state,
             started,
-            metrics: Metrics::new(),
-            intra: Intra::with_tls(security.peers.clone()),
+            metrics: Metrics::new().with_memory(&memory),
+            intra: Intra::with_tls(security.peers.clone()).within(memory.clone()),
             tls: security.own.clone(),
             upstream,
             data_dir: dir.to_owned(),
@@ -232,6 +243,7 @@ impl Process {
             cluster_clock: ClusterClock::default(),
             disk_health: Arc::default(),
             labels: Labels::default(),
+            memory,
             tasks: self.tasks.clone(),
             ready: AtomicBool::new(false),
         });
