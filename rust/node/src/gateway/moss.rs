@@ -14,6 +14,7 @@ use super::Gateway;
 use super::objects::no_targets;
 use super::redirect::{location, to};
 use crate::http::{Reply, Req, path, reply};
+use crate::memory::Purpose;
 
 impl Gateway {
     /// Redirects a batch to one target. Always 307: clients drop the body on 301.
@@ -47,7 +48,7 @@ impl Gateway {
         }
         // Colocation is a wish; a body that will not come must not be waited for.
         let target = if colocate && !self.keeps_body_back(req) {
-            let batch: MossReq = req.read_batch_json().await?;
+            let (batch, _memory): (MossReq, _) = req.read_batch_json(Purpose::Batches, 0).await?;
             richest(&state, &batch, bucket.as_ref())
         } else {
             None

@@ -52,7 +52,7 @@ pub fn full(bytes: Bytes) -> Reply {
 }
 
 /// 200 with msgpack.
-pub fn msgpack(bytes: Vec<u8>) -> Reply {
+pub fn msgpack(bytes: impl Into<Bytes>) -> Reply {
     with_type(MSGPACK, bytes)
 }
 

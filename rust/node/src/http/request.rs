@@ -23,6 +23,8 @@ use crate::tasks::lost_task;
 pub const MAX_ACTION_BYTES: usize = 1 << 20;
 /// Largest body that names many things: a batch of a million short names.
 const MAX_CONTROL_BODY_BYTES: usize = 64 << 20;
+/// Memory of a parsed batch request, and of the plan made of it, per byte of JSON: an entry of 40 bytes takes some 400.
+const PARSED_FACTOR: u64 = 10;
 /// Bodies up to this size are parsed on the worker; it takes some 100 us.
 const INLINE_JSON_BYTES: usize = 64 << 10;
 /// Longest wait for the next piece of a control body; a silent client must not hold a connection.
@@ -71,16 +73,23 @@ impl Req {
         })
     }
 
-    /// Reads a batch request, which may have very many entries, without holding up the worker.
+    /// Reads a batch request, which may have very many entries, without holding up the worker. Also takes memory:
+    /// for what it becomes, and `working` bytes to work on it.
     ///
     /// # Errors
     ///
     /// As [`Req::read_json`].
-    pub async fn read_batch_json<T>(&mut self) -> Result<T, ApiError>
+    pub(crate) async fn read_batch_json<T>(
+        &mut self,
+        purpose: Purpose,
+        working: u64,
+    ) -> Result<(T, Permit), ApiError>
     where
         T: DeserializeOwned + Send + 'static,
     {
         let body = self.read_body(MAX_CONTROL_BODY_BYTES).await?;
+        let parsed = working.saturating_add(body.len() as u64 * PARSED_FACTOR);
+        let permit = self.memory.take(purpose, parsed, &self.raw_path).await?;
         let parse = |body: &[u8]| {
             serde_json::from_slice(body).map_err(|err| {
                 ApiError::bad_request(format!(
@@ -89,10 +98,10 @@ impl Req {
             })
         };
         if body.len() <= INLINE_JSON_BYTES {
-            return parse(&body);
+            return Ok((parse(&body)?, permit));
         }
         let parsed = tokio::task::spawn_blocking(move || parse(&body));
-        parsed.await.map_err(|err| lost_task(&err))?
+        Ok((parsed.await.map_err(|err| lost_task(&err))??, permit))
     }
 
     /// Reads the body as an action message; `None` when there is no body.

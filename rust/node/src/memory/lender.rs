@@ -26,7 +26,7 @@ struct Shared {
     lent: AtomicU64,
     /// Whoever waits for a lease to come back; there is one task per answer.
     waiter: AtomicWaker,
-    _permit: Permit,
+    permit: Permit,
 }
 
 /// Memory lent to one buffer.
@@ -35,7 +35,7 @@ pub(crate) struct Lease {
     from: Option<Arc<Shared>>,
     bytes: u64,
     /// Taken besides what is reserved.
-    extra: Permit,
+    _extra: Permit,
 }
 
 impl Lender {
@@ -43,15 +43,20 @@ impl Lender {
     pub(crate) fn new(budget: Budget, purpose: Purpose, permit: Permit) -> Self {
         let (reserved, lent) = (permit.bytes(), AtomicU64::new(0));
         let waiter = AtomicWaker::new();
-        Self(Arc::new(Shared { budget, purpose, reserved, lent, waiter, _permit: permit }))
+        Self(Arc::new(Shared { budget, purpose, reserved, lent, waiter, permit }))
     }
 
     /// A lender without bounds to speak of, for tests.
     #[cfg(test)]
     pub(crate) fn unlimited() -> Self {
         let budget = Budget::default();
-        let permit = budget.try_take(Purpose::Replies, 1 << 20).unwrap_or_default();
+        let permit = budget.try_take(Purpose::Replies, 1 << 30).unwrap_or_default();
         Self::new(budget, Purpose::Replies, permit)
+    }
+
+    /// What was reserved, for another use; none while something is lent, or another clone is there.
+    pub(crate) fn into_permit(self) -> Permit {
+        Arc::try_unwrap(self.0).map_or_else(|_| Permit::default(), |shared| shared.permit)
     }
 
     /// Bytes reserved for this answer.
@@ -73,13 +78,17 @@ impl Lender {
             (lent == 0 || after <= shared.reserved).then_some(after)
         };
         if shared.lent.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok() {
-            return Some(Lease { from: Some(Arc::clone(shared)), bytes, extra: Permit::default() });
+            return Some(Lease {
+                from: Some(Arc::clone(shared)),
+                bytes,
+                _extra: Permit::default(),
+            });
         }
         let extra = shared
             .budget
             .is_plenty(shared.purpose)
             .then(|| shared.budget.try_take(shared.purpose, bytes))??;
-        Some(Lease { from: None, bytes, extra })
+        Some(Lease { from: None, bytes, _extra: extra })
     }
 
     /// Lends memory when this answer has got back enough of it.
@@ -95,7 +104,7 @@ impl Lender {
     /// Lends memory without asking whether it is there; see [`Lender::room`].
     pub(crate) fn lend(&self, bytes: u64) -> Lease {
         self.0.lent.fetch_add(bytes, Ordering::AcqRel);
-        Lease { from: Some(Arc::clone(&self.0)), bytes, extra: Permit::default() }
+        Lease { from: Some(Arc::clone(&self.0)), bytes, _extra: Permit::default() }
     }
 
     /// Waits until at most `most` bytes are lent.

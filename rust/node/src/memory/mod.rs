@@ -23,13 +23,14 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use lender::{Lease, Lender};
-pub(crate) use limits::own as own_limit;
 pub(crate) use shares::Shares;
 
 /// What one semaphore permit stands for.
 const GRAIN_BYTES: u64 = 1 << 10;
 /// Longest wait for memory. Clients give an answer 20 s to begin.
 const WAIT: Duration = Duration::from_secs(8);
+/// Longest wait of an answer that has begun.
+const LATE_WAIT: Duration = Duration::from_mins(1);
 /// Most requests that wait for one purpose.
 const MAX_WAITING: usize = 1024;
 /// Class of the error.
@@ -145,11 +146,31 @@ impl Budget {
         let account = self.account(purpose);
         match account.try_take(bytes) {
             Some(permit) => Ok(permit),
-            None => self.wait(account, bytes, what).await,
+            None => self.wait(account, bytes, what, self.0.wait).await,
         }
     }
 
-    async fn wait(&self, account: &Account, bytes: u64, what: &str) -> Result<Permit, ApiError> {
+    /// As [`take`](Self::take) for an answer that has begun, and cannot be refused any more: waits longer.
+    pub(crate) async fn take_late(
+        &self,
+        purpose: Purpose,
+        bytes: u64,
+        what: &str,
+    ) -> Result<Permit, ApiError> {
+        let account = self.account(purpose);
+        match account.try_take(bytes) {
+            Some(permit) => Ok(permit),
+            None => self.wait(account, bytes, what, LATE_WAIT).await,
+        }
+    }
+
+    async fn wait(
+        &self,
+        account: &Account,
+        bytes: u64,
+        what: &str,
+        longest: Duration,
+    ) -> Result<Permit, ApiError> {
         let (name, total) = (account.purpose.name(), human_size(self.0.shares.total));
         let share = human_size(account.bytes);
         if bytes > account.bytes {
@@ -167,7 +188,7 @@ impl Budget {
             let waiting = Waiting::begin(account);
             if waiting.is_some() {
                 let turn = Arc::clone(&account.free).acquire_many_owned(grains(bytes));
-                tokio::time::timeout(self.0.wait, turn).await.ok().and_then(Result::ok)
+                tokio::time::timeout(longest, turn).await.ok().and_then(Result::ok)
             } else {
                 None
             }
@@ -290,6 +311,12 @@ impl Permit {
             let surplus = held.num_permits().saturating_sub(keep);
             drop(held.split(surplus));
         }
+    }
+
+    /// Parts with `bytes` of it.
+    pub(crate) fn split(&mut self, bytes: u64) -> Self {
+        let part = usize::try_from(bytes.div_ceil(GRAIN_BYTES)).unwrap_or(usize::MAX);
+        Self(self.0.as_mut().and_then(|held| held.split(part.min(held.num_permits()))))
     }
 
     /// Adds memory of the same purpose.

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -11,8 +11,8 @@ use http_body::{Frame, SizeHint};
 use super::queue::{Queue, WINDOW_BYTES};
 use super::residency::resident;
 use crate::http::{Body, Reply};
-use crate::target::buffers::BufferPool;
-use crate::target::read::{ColdRead, Extent, cold_read};
+use crate::target::buffers::{BufferPool, Pieces};
+use crate::target::read::{ColdRead, Extent, Supply, cold_read, poll_cold};
 
 /// Shorter bodies are copied: one read and one write cost less than two calls and the checks.
 const MIN_BYTES: u64 = 32 << 10;
@@ -28,11 +28,18 @@ struct Offer {
     first: Bytes,
     extent: Extent,
     pool: BufferPool,
+    pieces: Option<Pieces>,
 }
 
-/// Tells the connection that the body of `reply` is exactly `first` and then `extent`.
-pub(crate) fn offer(reply: &mut Reply, first: Bytes, extent: Extent, pool: BufferPool) {
-    reply.extensions_mut().insert(Offer { first, extent, pool });
+/// Tells the connection that the body of `reply` is exactly `first` and then `extent`; what has to come from the
+/// disk is read into `pieces`, or into buffers that are asked for then.
+pub(crate) fn offer(
+    reply: &mut Reply,
+    first: Bytes,
+    extent: Extent,
+    (pool, pieces): (BufferPool, Option<Pieces>),
+) {
+    reply.extensions_mut().insert(Offer { first, extent, pool, pieces });
 }
 
 /// What a connection sends.
@@ -48,7 +55,7 @@ pub(crate) struct FileBody {
     /// What was read while the object was looked up.
     first: Option<Bytes>,
     extent: Extent,
-    pool: BufferPool,
+    supply: Supply,
     queue: Arc<Queue>,
     cold: Option<ColdRead>,
 }
@@ -58,9 +65,10 @@ impl Outgoing {
     pub(crate) fn over(queue: &Arc<Queue>, mut reply: Reply) -> http::Response<Self> {
         let offer = reply.extensions_mut().remove::<Offer>();
         reply.map(|body| match offer {
-            Some(Offer { first, extent, pool }) => {
+            Some(Offer { first, extent, pool, pieces }) => {
                 let (first, queue) = (Some(first).filter(|b| !b.is_empty()), Arc::clone(queue));
-                Self::File(FileBody { first, extent, pool, queue, cold: None })
+                let supply = Supply::new(pool, extent.length(), pieces);
+                Self::File(FileBody { first, extent, supply, queue, cold: None })
             }
             None => Self::Plain(body),
         })
@@ -81,24 +89,17 @@ impl FileBody {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
-        loop {
-            if let Some(cold) = &mut self.cold {
-                let Poll::Ready(done) = Pin::new(cold).poll(cx) else { return Poll::Pending };
-                self.cold = None;
-                let piece = done.map_err(io::Error::other).flatten().map(|(extent, bytes)| {
-                    self.extent = extent;
-                    bytes
-                });
-                return Poll::Ready(Some(piece));
-            }
+        if self.cold.is_none() {
             if self.extent.length() == 0 {
                 return Poll::Ready(None);
             }
             if let Some(stand_in) = self.warm_piece() {
                 return Poll::Ready(Some(stand_in));
             }
-            self.cold = Some(cold_read(self.extent.clone(), self.pool.clone()));
+            let space = ready!(self.supply.poll_space(self.extent.length(), cx))?;
+            self.cold = Some(cold_read(self.extent.clone(), space));
         }
+        poll_cold(&mut self.cold, &mut self.extent, cx).map(Some)
     }
 
     /// The stand-in for the next window, if all of it is in memory.

@@ -17,7 +17,7 @@ use super::failure::store_failure;
 use super::objects::ObjectRef;
 use super::place::Found;
 use super::put::{announced_length, given_checksum, now_ns};
-use super::upload::{Sink, read_off, receive_into};
+use super::upload::{Sink, memory_for, read_off, receive_into};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
 
@@ -159,7 +159,8 @@ impl Target {
         let ended = cname.clone();
         let finish =
             move |writer: AppendWriter| writer.finish().map_err(|err| store_failure(&err, &ended));
-        let state = receive_into(&cname, begin, finish, &mut req.body, length).await?;
+        let memory = memory_for(&self.objects, &cname, length, 1).await?;
+        let state = receive_into((&cname, memory), begin, finish, &mut req.body, length).await?;
         let handle = Handle { target: self.ctx.snode.daemon_id.clone(), state };
         let reply = reply::empty(StatusCode::OK);
         let reply = reply::with_header(reply, APPEND_HANDLE, &handle.to_string());

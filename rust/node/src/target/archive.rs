@@ -181,10 +181,11 @@ impl Target {
             && let Some((offset, size)) = index.find(&member.path)
         {
             let mut extent = Extent::whole(reader).part(offset, size);
-            if let Ok(Some(first)) = extent.read_now(&self.objects.pool) {
-                return Ok(selection(extent).reply(first, &self.objects));
+            if let Some((first, pieces)) = extent.first_now(&self.objects.pool) {
+                return Ok(selection(extent).reply((first, Some(pieces)), &self.objects));
             }
         }
+        let memory = self.memory_for_reply(&object).await?;
         let target = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || {
             let reader = target.objects.open(&object)?;
@@ -192,12 +193,12 @@ impl Target {
             let wanted = (member.path.as_str(), member.mime.as_str());
             let node = target.ctx.display();
             let mut extent = locate(&target.objects, &reader, &object, wanted, &node)?;
-            let first = extent.read_blocking(&target.objects.pool);
-            let first = first.map_err(|err| read_failure(&err, &object.cname()))?;
-            Ok::<_, ApiError>((extent, first))
+            let first = extent.first_blocking(&target.objects.pool, memory);
+            let begun = first.map_err(|err| read_failure(&err, &object.cname()))?;
+            Ok::<_, ApiError>((extent, begun))
         });
-        let (extent, first) = opened.await.map_err(|err| lost_task(&err))??;
-        Ok(selection(extent).reply(first, &self.objects))
+        let (extent, (first, pieces)) = opened.await.map_err(|err| lost_task(&err))??;
+        Ok(selection(extent).reply((first, Some(pieces)), &self.objects))
     }
 }
 

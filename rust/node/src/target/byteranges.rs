@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::buffers::BufferPool;
-use super::read::{Extent, ExtentBody};
+use super::read::{Extent, ExtentBody, Supply};
 
 /// The ranges of one answer, between their separators.
 pub(super) struct ByteRanges {
@@ -55,7 +55,8 @@ impl ByteRanges {
 
     /// The body.
     pub(super) fn into_body(self, pool: BufferPool) -> ByteRangesBody {
-        ByteRangesBody { pieces: self.pieces, current: None, pool }
+        let supply = Some(Supply::new(pool, self.length(), None));
+        ByteRangesBody { pieces: self.pieces, current: None, supply }
     }
 }
 
@@ -72,7 +73,8 @@ impl Piece {
 pub(super) struct ByteRangesBody {
     pieces: VecDeque<Piece>,
     current: Option<ExtentBody>,
-    pool: BufferPool,
+    /// Here between two ranges.
+    supply: Option<Supply>,
 }
 
 impl Body for ByteRangesBody {
@@ -87,7 +89,9 @@ impl Body for ByteRangesBody {
         loop {
             if let Some(current) = &mut this.current {
                 match Pin::new(current).poll_frame(cx) {
-                    Poll::Ready(None) => this.current = None,
+                    Poll::Ready(None) => {
+                        this.supply = this.current.take().map(ExtentBody::into_supply);
+                    }
                     other => return other,
                 }
             }
@@ -95,7 +99,9 @@ impl Body for ByteRangesBody {
                 None => return Poll::Ready(None),
                 Some(Piece::Text(text)) => return Poll::Ready(Some(Ok(Frame::data(text)))),
                 Some(Piece::Payload(extent)) => {
-                    this.current = Some(ExtentBody::new(Bytes::new(), extent, this.pool.clone()));
+                    let supply = this.supply.take();
+                    this.current =
+                        supply.map(|supply| ExtentBody::new(Bytes::new(), extent, supply));
                 }
             }
         }

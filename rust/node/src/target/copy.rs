@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 
 use super::deliver::{Delivery, Operation, Present};
 use super::objects::ObjectRef;
-use super::read::{Extent, ExtentBody};
+use super::read::{Extent, ExtentBody, Supply};
 use super::{Target, conditions};
 use crate::http::{Body, Reply, Req, reply};
 use crate::tasks::lost_task;
@@ -96,6 +96,7 @@ impl Target {
     /// A body of the whole payload.
     pub(crate) fn body_of(&self, reader: Arc<ObjectReader>) -> Body {
         let extent = Extent::whole(reader);
-        ExtentBody::new(Bytes::new(), extent, self.objects.pool.clone()).boxed_unsync()
+        let supply = Supply::new(self.objects.pool.clone(), extent.length(), None);
+        ExtentBody::new(Bytes::new(), extent, supply).boxed_unsync()
     }
 }

@@ -9,11 +9,13 @@ use aistore_core::placement::owner;
 use serde::Deserialize;
 
 use super::Target;
-use super::moss::assemble::OnFailure;
+use super::buffers::Pieces;
+use super::moss::assemble::{BATCH_BYTES, OnFailure};
 use super::moss::layout::Layout;
 use super::moss::plan::Plan;
 use super::place::{map_version, stale_map};
 use crate::http::{Reply, Req, reply};
+use crate::memory::Purpose;
 
 /// Requests for frames that one target works on at a time: several batches' peers, and native clients.
 pub(super) const MAX_PENDING: usize = 1024;
@@ -29,7 +31,10 @@ struct FramesRequest {
 impl Target {
     pub(super) async fn frames(self: &Arc<Self>, mut req: Req) -> Result<Reply, ApiError> {
         let delivery = self.admit(&self.frame_requests)?;
-        let msg: FramesRequest = req.read_batch_json().await?;
+        let (msg, mut memory): (FramesRequest, _) =
+            req.read_batch_json(Purpose::Frames, BATCH_BYTES).await?;
+        let pieces = Pieces::new(&self.objects.pool, Purpose::Frames, memory.split(BATCH_BYTES));
+        let delivery = delivery.holding(memory);
         if msg.entries.is_empty() {
             return Err(ApiError::bad_request(BatchError::Empty.to_string()));
         }
@@ -51,8 +56,13 @@ impl Target {
             }
         }
         let most = state.config.get_batch.max_soft_errs.to_string();
-        let assembler =
-            self.assembler(Plan::local(entries), Layout::Frames, OnFailure::Report, &state)?;
+        let assembler = self.assembler(
+            Plan::local(entries),
+            Layout::Frames,
+            OnFailure::Report,
+            &state,
+            pieces,
+        )?;
         let reply = delivery.stream(assembler, "application/octet-stream").await?;
         Ok(reply::with_header(reply, MAX_SOFT_ERRS, &most))
     }

@@ -11,12 +11,17 @@ use aistore_store::ObjectReader;
 use bytes::Bytes;
 
 use super::Target;
+use super::buffers::{BUFFER_BYTES, Pieces};
 use super::failure::{read_failure, store_failure};
 use super::objects::ObjectRef;
 use super::place::redirected_ago;
 use super::select::{GetFailure, Selection, Wanted, select};
 use crate::http::{Reply, Req, reply};
+use crate::memory::{Permit, Purpose};
 use crate::tasks::lost_task;
+
+/// The first piece of an answer, and the buffers for the rest if it has any yet.
+type Begun = (Bytes, Option<Pieces>);
 
 impl Target {
     pub(super) async fn get(
@@ -69,8 +74,8 @@ impl Target {
             return self.get_member(object, member).await;
         }
         let verify = found.props().checksum.validate_warm_get;
-        let (selection, first) = self.first_piece(object, wanted, verify).await?;
-        Ok(selection.reply(first, &self.objects))
+        let (selection, begun) = self.first_piece(object, wanted, verify).await?;
+        Ok(selection.reply(begun, &self.objects))
     }
 
     /// Opens the object and reads the first piece: on this worker when both are in memory, else all of
@@ -80,20 +85,21 @@ impl Target {
         object: ObjectRef,
         wanted: Wanted,
         verify: bool,
-    ) -> Result<(Selection, Bytes), GetFailure> {
+    ) -> Result<(Selection, Begun), GetFailure> {
         let cached = self.objects.readers.get(object.bid, &object.uname).filter(|_| !verify);
         if let Some(reader) = cached {
             let mut selection = select(reader, &wanted, &object)?;
             if selection.is_ready() {
                 if selection.extent.length() == 0 || self.objects.sends_now(&selection.extent) {
-                    return Ok((selection, Bytes::new()));
+                    return Ok((selection, (Bytes::new(), None)));
                 }
                 // Not in memory, or failed: the blocking read decides.
-                if let Ok(Some(first)) = selection.extent.read_now(&self.objects.pool) {
-                    return Ok((selection, first));
+                if let Some((first, pieces)) = selection.extent.first_now(&self.objects.pool) {
+                    return Ok((selection, (first, Some(pieces))));
                 }
             }
         }
+        let memory = self.memory_for_reply(&object).await?;
         let target = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || {
             let reader =
@@ -101,15 +107,30 @@ impl Target {
             let reader = reader?.ok_or_else(|| target.object_not_found(&object))?;
             let mut selection = select(reader, &wanted, &object)?;
             let read = |err: &std::io::Error| read_failure(err, &object.cname());
-            selection.checksum_part(&target.objects).map_err(|err| read(&err))?;
-            if target.objects.sends_now(&selection.extent) {
-                return Ok((selection, Bytes::new()));
+            let pool = &target.objects.pool;
+            let mut memory = memory;
+            if !selection.is_ready() {
+                let pieces = Pieces::new(pool, Purpose::Replies, memory);
+                selection.checksum_part(&pieces).map_err(|err| read(&err))?;
+                memory = pieces.into_permit();
             }
-            let first = selection.extent.read_blocking(&target.objects.pool);
-            let first = first.map_err(|err| read(&err))?;
-            Ok((selection, first))
+            if selection.extent.length() == 0 || target.objects.sends_now(&selection.extent) {
+                return Ok((selection, (Bytes::new(), None)));
+            }
+            let first = selection.extent.first_blocking(pool, memory);
+            let (first, pieces) = first.map_err(|err| read(&err))?;
+            Ok((selection, (first, Some(pieces))))
         });
         opened.await.map_err(|err| lost_task(&err))?
+    }
+
+    /// Memory to begin an answer with, whose length is not known yet: a whole buffer.
+    pub(super) async fn memory_for_reply(&self, object: &ObjectRef) -> Result<Permit, ApiError> {
+        let budget = self.objects.pool.budget();
+        if let Some(permit) = budget.try_take(Purpose::Replies, BUFFER_BYTES as u64) {
+            return Ok(permit);
+        }
+        budget.take(Purpose::Replies, BUFFER_BYTES as u64, &object.cname()).await
     }
 
     /// Opens an object whose bytes were compared with its checksum just now. Blocks on the disk.

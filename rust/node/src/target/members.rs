@@ -12,8 +12,6 @@ use aistore_core::tar::{Member, ReadAt, index_members, lookup_name};
 use aistore_store::ObjectReader;
 use lru::LruCache;
 
-/// Memory for member indexes, all shards together.
-const MAX_BYTES: usize = 32 << 20;
 /// Most indexed shards, which bounds the bookkeeping of tiny ones.
 const MAX_SHARDS: usize = 8192;
 /// Bookkeeping per member besides its name.
@@ -68,6 +66,7 @@ type Slot = Arc<Mutex<Option<Arc<MemberIndex>>>>;
 /// The indexes used lately, bounded in bytes.
 pub(crate) struct MemberCache {
     state: Mutex<State>,
+    max_bytes: usize,
 }
 
 struct State {
@@ -81,14 +80,14 @@ struct Kept {
     counted: usize,
 }
 
-impl Default for MemberCache {
-    fn default() -> Self {
-        let most = NonZeroUsize::new(MAX_SHARDS).unwrap_or(NonZeroUsize::MIN);
-        Self { state: Mutex::new(State { slots: LruCache::new(most), sizes: 0 }) }
-    }
-}
-
 impl MemberCache {
+    /// Keeps up to so many bytes of indexes, all shards together.
+    pub(crate) fn within(bytes: u64) -> Self {
+        let most = NonZeroUsize::new(MAX_SHARDS).unwrap_or(NonZeroUsize::MIN);
+        let state = Mutex::new(State { slots: LruCache::new(most), sizes: 0 });
+        Self { state, max_bytes: usize::try_from(bytes).unwrap_or(usize::MAX) }
+    }
+
     /// The index of the shard behind `reader`, if it is ready. Never waits.
     pub(crate) fn ready(&self, reader: &ObjectReader) -> Option<Arc<MemberIndex>> {
         let slot = Arc::clone(&self.lock().slots.get(&key(reader))?.slot);
@@ -153,7 +152,7 @@ impl MemberCache {
             _ => return,
         }
         state.sizes += bytes;
-        while state.sizes > MAX_BYTES {
+        while state.sizes > self.max_bytes {
             let Some((_, old)) = state.slots.pop_lru() else { break };
             state.sizes -= old.counted;
         }
@@ -206,7 +205,7 @@ mod tests {
         tar.extend_from_slice(b"abc");
         tar.resize(tar.len() + aistore_core::tar::padding(3), 0);
         tar.extend_from_slice(&aistore_core::tar::END);
-        let (cache, size) = (MemberCache::default(), tar.len() as u64);
+        let (cache, size) = (MemberCache::within(1 << 20), tar.len() as u64);
         let shard = Memory(tar, 0.into());
         let key = ShardKey { mountpath: 1, blob: 1 };
         let index = cache.get_with(key, &shard, size, "ais://b/o.tar").unwrap();

@@ -121,7 +121,7 @@ impl Target {
     pub async fn new(ctx: Arc<NodeContext>, store: Arc<Store>) -> Arc<Self> {
         // What TLS sends must be seen by it.
         let sendfile = ctx.tls.is_none() && sends_files(&store).await;
-        let objects = Arc::new(Objects::new(store).with_sendfile(sendfile));
+        let objects = Arc::new(Objects::within(store, ctx.memory.clone()).with_sendfile(sendfile));
         ctx.tasks.spawn_until_stop(forget_destroyed(ctx.state.clone(), Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(parts::expire(Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(capacity::follow(ctx.clone(), Arc::clone(&objects.store)));

@@ -13,6 +13,7 @@ use super::members::MemberCache;
 use super::read::Extent;
 use super::readers::ReaderCache;
 use super::writing::Writing;
+use crate::memory::Budget;
 use crate::sendfile;
 
 /// How much must be in memory for a reply to start without a read: what is read at once otherwise.
@@ -59,8 +60,15 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
+    #[cfg(test)]
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        let (members, pool) = (MemberCache::default(), BufferPool::default());
+        Self::within(store, Budget::default())
+    }
+
+    /// The same, within a memory budget.
+    pub(crate) fn within(store: Arc<Store>, memory: Budget) -> Self {
+        let members = MemberCache::within(memory.shares().members);
+        let pool = BufferPool::new(memory);
         let writing = Writing::default();
         Self { store, readers: ReaderCache::new(), members, pool, writing, sendfile: false }
     }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::failure::store_failure;
 use super::objects::{ObjectRef, Objects};
 use super::put::{announced_length, given_custom, now_ns};
-use super::upload::{Sink, receive_into};
+use super::upload::{Sink, memory_for, receive_into};
 use super::{Target, conditions};
 use crate::http::{Reply, Req, reply};
 use crate::tasks::lost_task;
@@ -119,7 +119,9 @@ impl Target {
         let finish = move |writer: PartWriter| {
             writer.finish().map_err(|err| part_failure(&err, &object.cname()))
         };
-        let part = receive_into(&cname, begin, finish, &mut req.body, Some(length)).await?;
+        let memory = memory_for(&self.objects, &cname, Some(length), 1).await?;
+        let part =
+            receive_into((&cname, memory), begin, finish, &mut req.body, Some(length)).await?;
         Ok(part.size)
     }
 

@@ -4,21 +4,20 @@
 //! extent instead and send it from the file, see [`sendfile`](crate::sendfile).
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use aistore_store::ObjectReader;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-use super::buffers::{BUFFER_BYTES, BufferPool};
+use super::buffers::{BufferPool, Pieces, Space, least};
+use crate::memory::{Permit, Purpose};
 use crate::sendfile::resident;
-
-/// Payloads up to this size are read into memory of their own; the pool's buffers would be mostly empty.
-const SMALL_BYTES: usize = 16 << 10;
 
 /// How far ahead the system is asked to read where a read had to wait for the disk.
 const READ_AHEAD_BYTES: u64 = 2 << 20;
@@ -48,11 +47,6 @@ impl Extent {
     /// Bytes left.
     pub(crate) fn length(&self) -> u64 {
         self.length
-    }
-
-    /// Most bytes that one read into a buffer of `space` bytes can bring.
-    fn wanted(&self, space: usize) -> usize {
-        usize::try_from(self.length).unwrap_or(usize::MAX).min(space)
     }
 
     /// The open file with the next bytes, where in it they start, and how many of them it has.
@@ -88,21 +82,34 @@ impl Extent {
         Ok(())
     }
 
-    /// Reads the next piece if that needs no disk; `None` when it would, or when nothing is left.
-    pub(crate) fn read_now(&mut self, pool: &BufferPool) -> io::Result<Option<Bytes>> {
-        if self.length == 0 {
-            return Ok(None);
-        }
-        let wanted = self.wanted(BUFFER_BYTES);
-        if wanted <= SMALL_BYTES {
-            let mut memory = vec![0; wanted];
-            let Some(n) = self.fill_now(&mut memory)? else { return Ok(None) };
-            memory.truncate(n);
-            return Ok(Some(memory.into()));
-        }
-        let mut buffer = pool.lend();
-        let read = self.fill_now(buffer.space().get_mut(..wanted).unwrap_or_default())?;
-        Ok(read.map(|n| buffer.freeze(n)))
+    /// Reads the next piece into `space` if that needs no disk, else gives the space back.
+    pub(crate) fn read_now(&mut self, mut space: Space) -> io::Result<Result<Bytes, Space>> {
+        Ok(match self.fill_now(space.bytes())? {
+            Some(n) => Ok(space.freeze(n)),
+            None => Err(space),
+        })
+    }
+
+    /// The first piece of an answer, if neither disk nor memory has to be waited for, and the buffers for the
+    /// rest.
+    pub(crate) fn first_now(&mut self, pool: &BufferPool) -> Option<(Bytes, Pieces)> {
+        let permit = pool.budget().try_take(Purpose::Replies, least(self.length))?;
+        let pieces = Pieces::new(pool, Purpose::Replies, permit);
+        let first = self.read_now(pieces.try_space(self.length)?).ok()?.ok()?;
+        Some((first, pieces))
+    }
+
+    /// The first piece of an answer, whatever it takes, and the buffers for the rest. `permit` is for a whole
+    /// buffer. Blocks on the disk.
+    pub(crate) fn first_blocking(
+        &mut self,
+        pool: &BufferPool,
+        mut permit: Permit,
+    ) -> io::Result<(Bytes, Pieces)> {
+        permit.shrink(least(self.length));
+        let pieces = Pieces::new(pool, Purpose::Replies, permit);
+        let first = self.read_blocking(pieces.any_space(self.length))?;
+        Ok((first, pieces))
     }
 
     /// Reads into `space` and advances, if that needs no disk.
@@ -122,33 +129,28 @@ impl Extent {
         self.reader.will_need(self.offset, self.length.min(READ_AHEAD_BYTES));
     }
 
-    /// Reads the next piece, whatever it takes. Blocks on the disk; empty when nothing is left.
-    pub(crate) fn read_blocking(&mut self, pool: &BufferPool) -> io::Result<Bytes> {
-        let wanted = self.wanted(BUFFER_BYTES);
-        if wanted <= SMALL_BYTES {
-            let mut memory = vec![0; wanted];
-            self.read_exact(&mut memory)?;
-            return Ok(memory.into());
-        }
-        let mut buffer = pool.lend();
-        self.read_exact(buffer.space().get_mut(..wanted).unwrap_or_default())?;
+    /// Fills `space` with the next piece, whatever it takes. Blocks on the disk; empty when nothing is left.
+    pub(crate) fn read_blocking(&mut self, mut space: Space) -> io::Result<Bytes> {
+        let bytes = space.bytes();
+        let wanted = bytes.len();
+        self.read_exact(bytes)?;
         self.will_need();
-        Ok(buffer.freeze(wanted))
+        Ok(space.freeze(wanted))
     }
 
     /// Reads the next piece, on this worker if it is in memory, else on the blocking pool. Empty at the
-    /// end. Not cancel safe: a dropped call loses the piece.
-    pub(crate) async fn next(&mut self, pool: &BufferPool) -> io::Result<Bytes> {
+    /// end. For who waited for room in `pieces`. Not cancel safe: a dropped call loses the piece.
+    pub(crate) async fn next(&mut self, pieces: &Pieces) -> io::Result<Bytes> {
         if self.length == 0 {
             return Ok(Bytes::new());
         }
-        if let Some(bytes) = self.read_now(pool)? {
-            return Ok(bytes);
+        match self.read_now(pieces.any_space(self.length))? {
+            Ok(bytes) => Ok(bytes),
+            Err(space) => {
+                let mut cold = Some(cold_read(self.clone(), space));
+                poll_fn(|cx| poll_cold(&mut cold, self, cx)).await
+            }
         }
-        let (extent, bytes) =
-            cold_read(self.clone(), pool.clone()).await.map_err(io::Error::other)??;
-        *self = extent;
-        Ok(bytes)
     }
 }
 
@@ -165,14 +167,71 @@ fn truncated(reader: &ObjectReader) -> io::Error {
 pub(crate) type ColdRead = JoinHandle<io::Result<(Extent, Bytes)>>;
 
 /// Reads the next piece on the blocking pool.
-pub(crate) fn cold_read(mut extent: Extent, pool: BufferPool) -> ColdRead {
+pub(crate) fn cold_read(mut extent: Extent, space: Space) -> ColdRead {
     tokio::task::spawn_blocking(move || {
-        let bytes = extent.read_blocking(&pool)?;
+        let bytes = extent.read_blocking(space)?;
         Ok((extent, bytes))
     })
 }
 
-/// Response body that sends an extent, [`BUFFER_BYTES`] at a time.
+/// The piece of a cold read under way, which is over then; `extent` is behind it. Pending where there is none.
+pub(crate) fn poll_cold(
+    cold: &mut Option<ColdRead>,
+    extent: &mut Extent,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Bytes>> {
+    let Some(reading) = cold else { return Poll::Pending };
+    let done = ready!(Pin::new(reading).poll(cx));
+    *cold = None;
+    Poll::Ready(done.map_err(io::Error::other).flatten().map(|(after, bytes)| {
+        *extent = after;
+        bytes
+    }))
+}
+
+/// The buffers of an answer that may have begun without any: then they are asked for when the first is needed.
+pub(crate) struct Supply {
+    pool: BufferPool,
+    /// Most bytes that are read.
+    length: u64,
+    pieces: Option<Pieces>,
+    asking: Option<Asking>,
+}
+
+type Asking = Pin<Box<dyn Future<Output = io::Result<Pieces>> + Send>>;
+
+impl Supply {
+    /// Buffers for an answer that reads `length` bytes, in one extent or in several.
+    pub(crate) fn new(pool: BufferPool, length: u64, pieces: Option<Pieces>) -> Self {
+        Self { pool, length, pieces, asking: None }
+    }
+
+    /// Space for the next piece of `left` bytes. An error when the node has no memory for long: the answer
+    /// cannot go on.
+    pub(crate) fn poll_space(
+        &mut self,
+        left: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Space>> {
+        loop {
+            if let Some(pieces) = &self.pieces {
+                return pieces.poll_space(left, cx).map(Ok);
+            }
+            let asking =
+                self.asking.get_or_insert_with(|| Box::pin(ask(self.pool.clone(), self.length)));
+            self.pieces = Some(ready!(asking.as_mut().poll(cx))?);
+            self.asking = None;
+        }
+    }
+}
+
+async fn ask(pool: BufferPool, length: u64) -> io::Result<Pieces> {
+    let taken = pool.budget().take_late(Purpose::Replies, least(length), "an answer under way");
+    let permit = taken.await.map_err(io::Error::other)?;
+    Ok(Pieces::new(&pool, Purpose::Replies, permit))
+}
+
+/// Response body that sends an extent, a buffer at a time.
 ///
 /// An I/O error ends the stream with an error, so the connection closes and the client sees a short
 /// body, never wrong bytes. Dropping it stops reading.
@@ -180,19 +239,41 @@ pub(crate) struct ExtentBody {
     /// First piece, read by whoever looked the object up.
     first: Option<Bytes>,
     extent: Extent,
-    pool: BufferPool,
+    supply: Supply,
     cold: Option<ColdRead>,
 }
 
 impl ExtentBody {
     /// Sends `first`, then `extent`.
-    pub(crate) fn new(first: Bytes, extent: Extent, pool: BufferPool) -> Self {
-        Self { first: Some(first).filter(|b| !b.is_empty()), extent, pool, cold: None }
+    pub(crate) fn new(first: Bytes, extent: Extent, supply: Supply) -> Self {
+        Self { first: Some(first).filter(|b| !b.is_empty()), extent, supply, cold: None }
+    }
+
+    /// The buffers, for another extent of the same answer.
+    pub(crate) fn into_supply(self) -> Supply {
+        self.supply
     }
 
     /// Bytes still to be sent. The extent is advanced only when a piece is handed out.
     fn left(&self) -> u64 {
         self.first.as_ref().map_or(0, |b| b.len() as u64) + self.extent.length()
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if self.cold.is_none() {
+            if self.extent.length() == 0 {
+                return Poll::Ready(None);
+            }
+            let space = ready!(self.supply.poll_space(self.extent.length(), cx))?;
+            match self.extent.read_now(space)? {
+                Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                Err(space) => self.cold = Some(cold_read(self.extent.clone(), space)),
+            }
+        }
+        poll_cold(&mut self.cold, &mut self.extent, cx).map(Some)
     }
 }
 
@@ -204,29 +285,7 @@ impl http_body::Body for ExtentBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let this = &mut *self;
-        if let Some(first) = this.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
-        loop {
-            if let Some(cold) = &mut this.cold {
-                let Poll::Ready(done) = Pin::new(cold).poll(cx) else { return Poll::Pending };
-                this.cold = None;
-                let piece = done.map_err(io::Error::other).flatten().map(|(extent, bytes)| {
-                    this.extent = extent;
-                    Frame::data(bytes)
-                });
-                return Poll::Ready(Some(piece));
-            }
-            if this.extent.length() == 0 {
-                return Poll::Ready(None);
-            }
-            match this.extent.read_now(&this.pool) {
-                Ok(Some(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                Ok(None) => this.cold = Some(cold_read(this.extent.clone(), this.pool.clone())),
-                Err(err) => return Poll::Ready(Some(Err(err))),
-            }
-        }
+        self.poll_piece(cx).map_ok(Frame::data)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -264,11 +323,12 @@ mod tests {
     async fn bodies_announce_and_send_exactly_their_bytes() {
         let bytes = pattern(1_000_003);
         let (whole, _directory) = extent(&bytes);
-        let pool = BufferPool::default();
+        let pieces = Pieces::unlimited();
         for (offset, length) in [(0, 1_000_003), (1, 262_144), (700_000, 300_003), (5, 17_000)] {
             let mut part = whole.part(offset, length);
-            let first = part.read_blocking(&pool).unwrap();
-            let body = ExtentBody::new(first, part, pool.clone());
+            let first = part.read_blocking(pieces.any_space(length)).unwrap();
+            let supply = Supply::new(BufferPool::default(), 1 << 20, None);
+            let body = ExtentBody::new(first, part, supply);
             assert_eq!(body.size_hint().exact(), Some(length));
             assert!(!body.is_end_stream());
             let sent = body.collect().await.unwrap().to_bytes();
@@ -281,11 +341,11 @@ mod tests {
     async fn parts_are_clipped_and_empty_ones_are_fine() {
         let (whole, _directory) = extent(b"0123456789");
         assert_eq!(whole.part(4, 100).length(), 6);
-        let pool = BufferPool::default();
+        let pieces = Pieces::unlimited();
         let mut inner = whole.part(2, 6).part(1, 3);
-        assert_eq!(&inner.next(&pool).await.unwrap()[..], b"345");
-        assert!(inner.next(&pool).await.unwrap().is_empty());
-        assert_eq!(whole.part(10, 0).read_blocking(&pool).unwrap().len(), 0);
+        assert_eq!(&inner.next(&pieces).await.unwrap()[..], b"345");
+        assert!(inner.next(&pieces).await.unwrap().is_empty());
+        assert_eq!(whole.part(10, 0).read_blocking(pieces.any_space(0)).unwrap().len(), 0);
     }
 
     #[tokio::test]
@@ -298,7 +358,8 @@ mod tests {
         let files: Vec<_> = shard(blobs).filter(|d| d.is_dir()).flat_map(shard).collect();
         let [file] = files.as_slice() else { panic!("{files:?}") };
         std::fs::File::options().write(true).open(file).unwrap().set_len(300_000).unwrap();
-        let body = ExtentBody::new(Bytes::new(), whole, BufferPool::default());
+        let supply = Supply::new(BufferPool::default(), 1 << 20, None);
+        let body = ExtentBody::new(Bytes::new(), whole, supply);
         assert_eq!(body.collect().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

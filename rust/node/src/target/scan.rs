@@ -15,14 +15,18 @@ use aistore_core::list::{
 };
 use aistore_core::placement::owner;
 use aistore_store::{ListQuery, Listed, Standing};
+use bytes::Bytes;
 
 use super::Target;
 use super::failure::store_failure;
 use crate::http::{Reply, Req, reply};
+use crate::memory::Purpose;
 use crate::tasks::lost_task;
 
 /// Listing id when the caller has none yet: never empty, and all pages need the same.
 const DEFAULT_UUID: &str = "listing-1";
+/// Memory of an entry while its page is made: looked up, projected and encoded, with a name of some 100 bytes.
+const ENTRY_BYTES: u64 = 1 << 10;
 /// Custom keys that come first, in this order.
 const LEADING_KEYS: [&str; 7] =
     ["source", "ETag", "LastModified", "Last-Modified", "crc32c", "md5", "version"];
@@ -42,7 +46,7 @@ impl Target {
         done.map(reply::msgpack)
     }
 
-    async fn scan_page(self: &Arc<Self>, req: &mut Req, bucket: &str) -> Result<Vec<u8>, ApiError> {
+    async fn scan_page(self: &Arc<Self>, req: &mut Req, bucket: &str) -> Result<Bytes, ApiError> {
         let msg: ListMsg = req.read_json().await?;
         if msg.flags & FLAG_ARCH_DIR != 0 {
             return Err(ApiError::unsupported(format!(
@@ -55,8 +59,14 @@ impl Target {
             self.settle(&named, patience).await?;
             let found = self.find_bucket(req, bucket).await?;
             let (target, bid, msg) = (Arc::clone(self), found.props().bid, msg.clone());
-            let page = tokio::task::spawn_blocking(move || target.page_blocking(bid, &named, msg));
+            let limit = target.page_limit(&msg);
+            let bytes = limit as u64 * ENTRY_BYTES;
+            let mut memory = self.ctx.memory.take(Purpose::Listings, bytes, &named.cname()).await?;
+            let page =
+                tokio::task::spawn_blocking(move || target.page_blocking(bid, &named, limit, msg));
             let page = page.await.map_err(|err| lost_task(&err))??;
+            memory.shrink(page.len() as u64);
+            let page = memory.attach(page.into());
             // A rename that began meanwhile may have taken names away before they were read.
             if self.is_settled(found.bucket()) {
                 return Ok(page);
@@ -64,16 +74,29 @@ impl Target {
         }
     }
 
-    fn page_blocking(&self, bid: u64, bucket: &Bucket, msg: ListMsg) -> Result<Vec<u8>, ApiError> {
-        let fields = Fields::of(&msg);
+    /// Entries of a page: as many as asked for, but not more than half of the memory for listings holds.
+    fn page_limit(&self, msg: &ListMsg) -> usize {
         let wanted = usize::try_from(msg.page_size).ok().filter(|size| *size > 0);
+        let most = self.ctx.memory.share(Purpose::Listings) / 2 / ENTRY_BYTES;
+        let most = usize::try_from(most).unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
+        wanted.unwrap_or(MAX_PAGE_SIZE).min(most)
+    }
+
+    fn page_blocking(
+        &self,
+        bid: u64,
+        bucket: &Bucket,
+        limit: usize,
+        msg: ListMsg,
+    ) -> Result<Vec<u8>, ApiError> {
+        let fields = Fields::of(&msg);
         // Names alone are those of objects in their place.
         let missing = msg.flags & FLAG_MISSING != 0 && msg.flags & FLAG_NAME_ONLY == 0;
         let unames = bucket.object_uname("");
         let query = ListQuery {
             prefix: msg.prefix.strip_suffix('*').unwrap_or(&msg.prefix),
             after: msg.continuation_token.as_str().max(msg.start_after.as_str()),
-            limit: wanted.unwrap_or(MAX_PAGE_SIZE).min(MAX_PAGE_SIZE),
+            limit,
             delimiter: msg.flags & FLAG_NO_RECURSION != 0,
             meta: fields.needs_metadata(),
             copies: missing,

@@ -17,11 +17,12 @@ use http::header::{
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 
+use super::buffers::Pieces;
 use super::byteranges::ByteRanges;
 use super::conditions;
 use super::headers::{add, add_length, add_object};
 use super::objects::{ObjectRef, Objects};
-use super::read::{Extent, ExtentBody};
+use super::read::{Extent, ExtentBody, Supply};
 use crate::http::{Body, Reply, Req, reply};
 use crate::sendfile;
 
@@ -168,7 +169,7 @@ impl Selection {
     }
 
     /// Computes the checksum of the part, where it is to have one of its own. Blocks on the disk.
-    pub(super) fn checksum_part(&mut self, objects: &Objects) -> std::io::Result<()> {
+    pub(super) fn checksum_part(&mut self, pieces: &Pieces) -> std::io::Result<()> {
         let Some(kind) = self.part_checksum.take() else { return Ok(()) };
         self.headers.remove(CHECKSUM_TYPE);
         self.headers.remove(CHECKSUM_VALUE);
@@ -178,19 +179,24 @@ impl Selection {
         let mut hasher = Hasher::new(kind);
         let mut rest = self.extent.clone();
         while rest.length() > 0 {
-            hasher.update(&rest.read_blocking(&objects.pool)?);
+            hasher.update(&rest.read_blocking(pieces.any_space(rest.length()))?);
         }
         add(&mut self.headers, CHECKSUM_TYPE, kind.as_str());
         add(&mut self.headers, CHECKSUM_VALUE, &hasher.finish());
         Ok(())
     }
 
-    /// The reply that sends `first` and then the rest, with its number of payload bytes.
-    pub(super) fn reply(self, first: Bytes, objects: &Objects) -> (Reply, u64) {
+    /// The reply that sends `first` and then the rest, with its number of payload bytes. Without `pieces`, buffers
+    /// are asked for when they are needed.
+    pub(super) fn reply(
+        self,
+        (first, pieces): (Bytes, Option<Pieces>),
+        objects: &Objects,
+    ) -> (Reply, u64) {
         let Self { status, mut headers, extent, several, .. } = self;
         let mut bytes = first.len() as u64 + extent.length();
         let offered = (objects.sendfile && sendfile::worth_it(&extent))
-            .then(|| (first.clone(), extent.clone()));
+            .then(|| (first.clone(), extent.clone(), pieces.clone()));
         let body: Body = if let Some(several) = several {
             if let Ok(kind) = HeaderValue::from_str(&several.content_type()) {
                 headers.insert(CONTENT_TYPE, kind);
@@ -201,7 +207,8 @@ impl Selection {
             // One frame that is known to be the last: head and payload leave in one write.
             reply::full_body(first)
         } else {
-            ExtentBody::new(first, extent, objects.pool.clone()).boxed_unsync()
+            let supply = Supply::new(objects.pool.clone(), extent.length(), pieces);
+            ExtentBody::new(first, extent, supply).boxed_unsync()
         };
         if status != StatusCode::NOT_MODIFIED {
             add_length(&mut headers, bytes);
@@ -210,8 +217,8 @@ impl Selection {
         let mut reply = Response::new(body);
         *reply.status_mut() = status;
         *reply.headers_mut() = headers;
-        if let Some((first, extent)) = offered {
-            sendfile::offer(&mut reply, first, extent, objects.pool.clone());
+        if let Some((first, extent, pieces)) = offered {
+            sendfile::offer(&mut reply, first, extent, (objects.pool.clone(), pieces));
         }
         (reply, bytes)
     }

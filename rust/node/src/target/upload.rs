@@ -14,16 +14,30 @@ use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::buffers::{BUFFER_BYTES, Buffer, Pieces};
 use super::failure::store_failure;
 use super::objects::{ObjectRef, Objects};
 use crate::http::request::BODY_IDLE_TIMEOUT;
+use crate::memory::Purpose;
 use crate::tasks::lost_task;
 
-/// Bytes gathered before they are written; two such pieces exist at a time. Bodies up to this size take
-/// a single visit to the blocking pool.
-pub(super) const PIECE_BYTES: usize = 256 << 10;
-/// A piece of the body, as it came.
-type Piece = Vec<Bytes>;
+/// Bodies announced to be no longer are kept as they came and written in a single visit to the blocking pool.
+const SMALL_BYTES: u64 = 64 << 10;
+/// Buffers of one upload: one that fills from the socket while the other is written.
+const BUFFERS: u64 = 2;
+/// What the store holds back of an object, for each copy of it.
+const HELD_BACK_BYTES: u64 = 64 << 10;
+
+/// Memory of an upload: two buffers of 256 KiB and what the store holds back, or the body where that is small.
+pub(super) fn upload_bytes(length: Option<u64>, copies: u64) -> u64 {
+    let held_back = HELD_BACK_BYTES.saturating_mul(copies.max(1));
+    let buffer = BUFFER_BYTES as u64;
+    match length {
+        Some(length) if length <= SMALL_BYTES => length.saturating_mul(copies.max(1) + 1),
+        Some(length) if length <= buffer => buffer + held_back,
+        _ => BUFFERS * buffer + held_back,
+    }
+}
 
 /// Where the bytes of a body go.
 pub(super) trait Sink: Send + 'static {
@@ -53,19 +67,33 @@ where
     B::Error: Display,
 {
     let cname = object.cname();
+    let memory = memory_for(&objects, &cname, length, options.copies as u64).await?;
     let shared = Arc::new((objects, object));
     let begin = {
         let shared = Arc::clone(&shared);
         move || begin(&shared.0, &shared.1, options)
     };
     let finish = move |writer| finish(&shared.0, &shared.1, writer);
-    receive_into(&cname, begin, finish, body, length).await
+    receive_into((&cname, memory), begin, finish, body, length).await
+}
+
+/// Takes the memory of an upload.
+pub(super) async fn memory_for(
+    objects: &Objects,
+    cname: &str,
+    length: Option<u64>,
+    copies: u64,
+) -> Result<Pieces, ApiError> {
+    let (pool, bytes) = (&objects.pool, upload_bytes(length, copies));
+    let permit = pool.budget().take(Purpose::Uploads, bytes, cname).await?;
+    Ok(Pieces::new(pool, Purpose::Uploads, permit))
 }
 
 /// Receives a whole body into what `begin` opens, and ends with `finish`; both block on the disk. `cname`
-/// is for messages. Dropping the future, or a body that breaks off, drops what was opened.
+/// is for messages; `memory` was taken for the upload, see [`upload_bytes`]. Dropping the future, or a body that
+/// breaks off, drops what was opened.
 pub(super) async fn receive_into<B, S, T>(
-    cname: &str,
+    (cname, memory): (&str, Pieces),
     begin: impl FnOnce() -> Result<S, ApiError> + Send + 'static,
     finish: impl FnOnce(S) -> Result<T, ApiError> + Send + 'static,
     body: &mut B,
@@ -77,61 +105,124 @@ where
     S: Sink,
     T: Send + 'static,
 {
-    let (first, mut more) = next_piece(body, cname).await?;
-    let cname: Arc<str> = cname.into();
-    if !more {
-        check_length(&first, length, &cname)?;
+    let shared: Arc<str> = cname.into();
+    if length.is_some_and(|length| length <= SMALL_BYTES) {
+        let whole = gather(body, cname, length).await?;
         let stored = tokio::task::spawn_blocking(move || {
             let mut sink = begin()?;
-            write(&mut sink, &first, &cname)?;
+            let written = whole.iter().try_for_each(|bytes| sink.write(bytes));
+            written.map_err(|err| store_failure(&err, &shared))?;
+            let done = finish(sink);
+            drop(memory);
+            done
+        });
+        return stored.await.map_err(|err| lost_task(&err))?;
+    }
+    let mut filling = Filling { buffer: memory.buffer(), filled: 0, rest: Bytes::new() };
+    let mut total = 0;
+    let mut more = filling.fill(body, cname).await?;
+    let (full, filled) = (filling.buffer, filling.filled);
+    total += filled as u64;
+    let mut rest = filling.rest;
+    if !more {
+        check_length(total, length, cname)?;
+        let stored = tokio::task::spawn_blocking(move || {
+            let sink = write(begin()?, &full, filled, &shared)?;
             finish(sink)
         });
         return stored.await.map_err(|err| lost_task(&err))?;
     }
-    let mut total = size(&first);
     let mut writing = {
-        let cname = Arc::clone(&cname);
+        let cname = Arc::clone(&shared);
         tokio::task::spawn_blocking(move || {
-            let mut sink = begin()?;
-            write(&mut sink, &first, &cname)?;
-            Ok(sink)
+            let sink = write(begin()?, &full, filled, &cname)?;
+            Ok((sink, full))
         })
     };
+    let mut spare = Some(memory.buffer());
     while more {
-        let piece;
-        (piece, more) = match next_piece(body, &cname).await {
-            Ok(next) => next,
+        let buffer = spare.take().unwrap_or_else(|| memory.buffer());
+        let mut filling = Filling { buffer, filled: 0, rest };
+        more = match filling.fill(body, cname).await {
+            Ok(more) => more,
             Err(err) => {
                 abandon(writing).await;
                 return Err(err);
             }
         };
-        total += size(&piece);
-        let mut sink = joined(writing).await?;
-        let cname = Arc::clone(&cname);
+        let (full, filled) = (filling.buffer, filling.filled);
+        rest = filling.rest;
+        total += filled as u64;
+        // Not faster than the disk: this is where a sender is held up.
+        let (sink, written) = joined(writing).await?;
+        spare = Some(written);
+        let cname = Arc::clone(&shared);
         writing = tokio::task::spawn_blocking(move || {
-            write(&mut sink, &piece, &cname)?;
-            Ok(sink)
+            let sink = write(sink, &full, filled, &cname)?;
+            Ok((sink, full))
         });
     }
-    if length.is_some_and(|length| length != total) {
+    if let Err(err) = check_length(total, length, cname) {
         abandon(writing).await;
-        return Err(short_body(&cname, length, total));
+        return Err(err);
     }
-    let sink = joined(writing).await?;
+    let (sink, _) = joined(writing).await?;
     let stored = tokio::task::spawn_blocking(move || finish(sink));
     stored.await.map_err(|err| lost_task(&err))?
 }
 
-type Writing<S> = JoinHandle<Result<S, ApiError>>;
+/// A buffer that fills from a body.
+struct Filling {
+    buffer: Buffer,
+    filled: usize,
+    /// What came and did not fit into the buffer before.
+    rest: Bytes,
+}
 
-async fn joined<S>(writing: Writing<S>) -> Result<S, ApiError> {
+impl Filling {
+    /// Fills the buffer; the flag tells whether there may be more.
+    ///
+    /// Copies, once and while the bytes are in the processor's cache: what hyper received is given back to it at
+    /// once, so it receives into the same memory again instead of asking the system for more; and the disk
+    /// gets one aligned write for each buffer.
+    async fn fill<B>(&mut self, body: &mut B, cname: &str) -> Result<bool, ApiError>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+        B::Error: Display,
+    {
+        loop {
+            let space = self.buffer.space().get_mut(self.filled..).unwrap_or_default();
+            let taken = self.rest.split_to(space.len().min(self.rest.len()));
+            if let Some(to) = space.get_mut(..taken.len()) {
+                to.copy_from_slice(&taken);
+            }
+            self.filled += taken.len();
+            if !self.rest.is_empty() {
+                return Ok(true);
+            }
+            if body.is_end_stream() {
+                return Ok(false);
+            }
+            if self.filled == BUFFER_BYTES {
+                return Ok(true);
+            }
+            match next_frame(body, cname).await? {
+                Some(data) => self.rest = data,
+                None => return Ok(false),
+            }
+        }
+    }
+}
+
+type Writing<S> = JoinHandle<Result<(S, Buffer), ApiError>>;
+
+async fn joined<S>(writing: Writing<S>) -> Result<(S, Buffer), ApiError> {
     writing.await.map_err(|err| lost_task(&err))?
 }
 
 /// Drops the sink where its clean-up may block.
 async fn abandon<S: Send + 'static>(writing: Writing<S>) {
-    if let Ok(Ok(sink)) = writing.await {
+    if let Ok(Ok((sink, _))) = writing.await {
         let _ = tokio::task::spawn_blocking(move || drop(sink)).await;
     }
 }
@@ -145,9 +236,11 @@ fn begin(
     begun.map_err(|err| store_failure(&err, &object.cname()))
 }
 
-fn write(sink: &mut impl Sink, piece: &Piece, cname: &str) -> Result<(), ApiError> {
-    let written = piece.iter().try_for_each(|bytes| sink.write(bytes));
-    written.map_err(|err| store_failure(&err, cname))
+/// Writes the first `filled` bytes of a buffer.
+fn write<S: Sink>(mut sink: S, buffer: &Buffer, filled: usize, cname: &str) -> Result<S, ApiError> {
+    let bytes = buffer.as_ref().get(..filled).unwrap_or_default();
+    sink.write(bytes).map_err(|err| store_failure(&err, cname))?;
+    Ok(sink)
 }
 
 fn finish(
@@ -161,12 +254,7 @@ fn finish(
     done.map_err(|err| store_failure(&err, &object.cname()))
 }
 
-fn size(piece: &Piece) -> u64 {
-    piece.iter().map(|bytes| bytes.len() as u64).sum()
-}
-
-fn check_length(piece: &Piece, length: Option<u64>, cname: &str) -> Result<(), ApiError> {
-    let total = size(piece);
+fn check_length(total: u64, length: Option<u64>, cname: &str) -> Result<(), ApiError> {
     if length.is_some_and(|length| length != total) {
         return Err(short_body(cname, length, total));
     }
@@ -180,17 +268,13 @@ fn short_body(cname: &str, length: Option<u64>, total: u64) -> ApiError {
     ))
 }
 
-/// Gathers about [`PIECE_BYTES`]; the flag tells whether there may be more.
-async fn next_piece<B>(body: &mut B, cname: &str) -> Result<(Piece, bool), ApiError>
+/// The next bytes of a body; `None` after its end.
+async fn next_frame<B>(body: &mut B, cname: &str) -> Result<Option<Bytes>, ApiError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Display,
 {
-    let (mut piece, mut bytes) = (Piece::new(), 0);
-    while bytes < PIECE_BYTES {
-        if body.is_end_stream() {
-            return Ok((piece, false));
-        }
+    loop {
         let frame = timeout(BODY_IDLE_TIMEOUT, body.frame()).await.map_err(|_| {
             let idle = BODY_IDLE_TIMEOUT.as_secs();
             ApiError::new(
@@ -201,17 +285,34 @@ where
                 ),
             )
         })?;
-        let Some(frame) = frame else { return Ok((piece, false)) };
+        let Some(frame) = frame else { return Ok(None) };
         let frame = frame.map_err(|err| {
             ApiError::bad_request(format!("upload of {cname} broke off: {err}; nothing was stored"))
         })?;
         if let Ok(data) = frame.into_data() {
-            bytes += data.len();
-            piece.push(data);
+            return Ok(Some(data));
         }
     }
-    let more = !body.is_end_stream();
-    Ok((piece, more))
+}
+
+/// A whole body that is announced to be small, as it came.
+async fn gather<B>(body: &mut B, cname: &str, length: Option<u64>) -> Result<Vec<Bytes>, ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
+    let (mut whole, mut total) = (Vec::with_capacity(1), 0);
+    while !body.is_end_stream()
+        && let Some(data) = next_frame(body, cname).await?
+    {
+        total += data.len() as u64;
+        whole.push(data);
+        if length.is_some_and(|length| total > length) {
+            break;
+        }
+    }
+    check_length(total, length, cname)?;
+    Ok(whole)
 }
 
 /// Reads a body that is not wanted to its end; errors as for one that is.
@@ -220,7 +321,7 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Display,
 {
-    while next_piece(body, cname).await?.1 {}
+    while !body.is_end_stream() && next_frame(body, cname).await?.is_some() {}
     Ok(())
 }
 

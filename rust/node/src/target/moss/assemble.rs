@@ -11,13 +11,19 @@ use super::local::{Item, LocalEntries, Located};
 use super::outbox::Outbox;
 use super::peer::{PeerEntries, PeerItem};
 use super::plan::{Entry, Plan, Route};
-use crate::target::buffers::BufferPool;
+use crate::target::buffers::{BUFFER_BYTES, Pieces};
 use crate::target::failure::read_failure;
 use crate::target::read::Extent;
 
 /// Entries from peers up to this size are complete before their header is sent, so that a peer's end
 /// costs the entry and not the batch. With prefix and suffix it fits a page.
 const WHOLE_ENTRY_BYTES: u64 = 128 << 10;
+
+/// Most buffers that one step takes: a group read ahead, the end of a page and the start of the next.
+const STEP_BUFFERS: u64 = 3;
+/// Memory of a batch: what the assembler itself may hold when it waits (a run, a group, two being read, a page, two
+/// ready), and one more step.
+pub(crate) const BATCH_BYTES: u64 = (7 + STEP_BUFFERS) * BUFFER_BYTES as u64;
 
 /// What a failed entry does to the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +48,7 @@ pub(crate) struct Assembler {
     plan: Arc<Plan>,
     layout: Layout,
     on_failure: OnFailure,
-    pool: BufferPool,
+    pieces: Pieces,
     local: LocalEntries,
     peers: Vec<PeerEntries>,
     outbox: Outbox,
@@ -69,17 +75,17 @@ impl Assembler {
         plan: Arc<Plan>,
         layout: Layout,
         on_failure: OnFailure,
-        pool: BufferPool,
+        pieces: Pieces,
         local: LocalEntries,
         peers: Vec<PeerEntries>,
     ) -> Self {
         Self {
             results: Vec::with_capacity(plan.entries.len()),
-            outbox: Outbox::new(pool.clone()),
+            outbox: Outbox::new(pieces.clone()),
             plan,
             layout,
             on_failure,
-            pool,
+            pieces,
             local,
             peers,
             next: 0,
@@ -112,6 +118,8 @@ impl Assembler {
             if self.ended {
                 return Ok(None);
             }
+            // What was handed out is on its way to the client; its memory comes back when it is sent.
+            self.pieces.room(STEP_BUFFERS).await;
             if let Some(streaming) = self.streaming.take() {
                 self.stream_on(streaming).await?;
                 continue;
@@ -197,7 +205,7 @@ impl Assembler {
     async fn stream_on(&mut self, mut streaming: Streaming) -> Result<(), ApiError> {
         let left = match &mut streaming.source {
             Source::Local { extent, position } => {
-                let piece = extent.next(&self.pool).await.map_err(|err| {
+                let piece = extent.next(&self.pieces).await.map_err(|err| {
                     let entry = self.plan.entries.get(*position);
                     let cname = entry.map(|e| e.wanted.bucket.object_cname(&e.wanted.object));
                     read_failure(&err, &cname.unwrap_or_default())

@@ -17,6 +17,7 @@ use super::layout::Layout;
 use super::plan::Route;
 use crate::context::NodeContext;
 use crate::http::Reply;
+use crate::memory::Permit;
 use crate::target::Target;
 
 impl Target {
@@ -30,7 +31,7 @@ impl Target {
             )
         })?;
         let (ctx, started) = (Arc::clone(&self.ctx), Instant::now());
-        Ok(Delivery { ctx, started, bytes: 0, _permit: permit })
+        Ok(Delivery { ctx, started, bytes: 0, _permit: permit, _memory: Permit::default() })
     }
 }
 
@@ -41,9 +42,16 @@ pub(in crate::target) struct Delivery {
     /// Bytes sent so far.
     pub(super) bytes: u64,
     _permit: OwnedSemaphorePermit,
+    /// What the request itself takes.
+    _memory: Permit,
 }
 
 impl Delivery {
+    /// The same, with the memory that the request takes.
+    pub(in crate::target) fn holding(self, memory: Permit) -> Self {
+        Self { _memory: memory, ..self }
+    }
+
     /// Answers with the stream. Waits for its first piece, because until then a failure can still be
     /// answered with its own status; afterwards the connection is cut, so that what came is recognisably
     /// incomplete.

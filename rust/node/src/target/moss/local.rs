@@ -17,7 +17,7 @@ use super::outbox::Page;
 use super::plan::{Entry, Plan, Route};
 use crate::target::Target;
 use crate::target::archive;
-use crate::target::buffers::BUFFER_BYTES;
+use crate::target::buffers::{BUFFER_BYTES, Buffer, Pieces};
 use crate::target::failure::read_failure;
 use crate::target::objects::Objects;
 use crate::target::read::Extent;
@@ -76,6 +76,7 @@ struct Work {
 /// Yields the batch's local entries in order.
 pub(crate) struct LocalEntries {
     work: Arc<Work>,
+    pieces: Pieces,
     /// Whom to ask for objects of buckets that are being renamed.
     target: Option<Arc<Target>>,
     next: usize,
@@ -86,22 +87,31 @@ pub(crate) struct LocalEntries {
 
 impl LocalEntries {
     /// Starts reading at once, with objects of buckets that are being renamed.
-    pub(crate) fn of(target: &Arc<Target>, plan: Arc<Plan>, layout: Layout) -> Self {
+    pub(crate) fn of(
+        target: &Arc<Target>,
+        plan: Arc<Plan>,
+        layout: Layout,
+        pieces: Pieces,
+    ) -> Self {
         let (objects, node) = (Arc::clone(&target.objects), target.ctx.display());
-        Self { target: Some(Arc::clone(target)), ..Self::new(objects, plan, layout, node) }
+        Self {
+            target: Some(Arc::clone(target)),
+            ..Self::new(objects, plan, (layout, node), pieces)
+        }
     }
 
     /// Starts reading at once. `node` is the display form of this node.
     pub(crate) fn new(
         objects: Arc<Objects>,
         plan: Arc<Plan>,
-        layout: Layout,
-        node: String,
+        (layout, node): (Layout, String),
+        pieces: Pieces,
     ) -> Self {
         let positions = plan.positions(Route::Here);
         let work = Arc::new(Work { objects, plan, positions, layout, node });
         let mut entries = Self {
             work,
+            pieces,
             target: None,
             next: 0,
             group_size: FIRST_GROUP,
@@ -173,8 +183,9 @@ impl LocalEntries {
             let from = self.next;
             let to = (from + self.group_size).min(self.work.positions.len());
             self.next = to;
-            let work = Arc::clone(&self.work);
-            self.reading.push_back(tokio::task::spawn_blocking(move || work.read(from..to)));
+            let (work, buffer) = (Arc::clone(&self.work), self.pieces.buffer());
+            self.reading
+                .push_back(tokio::task::spawn_blocking(move || work.read(from..to, buffer)));
         }
     }
 }
@@ -191,8 +202,8 @@ impl Outcome {
 
 impl Work {
     /// Reads one group. Blocks on the disk.
-    fn read(&self, positions: Range<usize>) -> Group {
-        let mut page = Page::new(&self.objects.pool, GROUP_GAP);
+    fn read(&self, positions: Range<usize>, buffer: Buffer) -> Group {
+        let mut page = Page::new(buffer, GROUP_GAP);
         let positions = self.positions.get(positions).unwrap_or_default();
         let entries = positions.iter().filter_map(|at| Some((*at, self.plan.entries.get(*at)?)));
         let outcomes: Vec<Outcome> =

@@ -32,13 +32,15 @@ use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Target;
+use super::buffers::Pieces;
 use super::objects::ObjectRef;
 use super::place::is_redirected;
 use crate::context::NodeContext;
 use crate::http::{Reply, Req};
 use crate::intra::{json_headers, peer_error};
+use crate::memory::Purpose;
 use crate::tasks::lost_task;
-use assemble::{Assembler, EntryResult, OnFailure};
+use assemble::{Assembler, BATCH_BYTES, EntryResult, OnFailure};
 use delivery::Delivery;
 use layout::Layout;
 use local::LocalEntries;
@@ -76,7 +78,10 @@ impl Target {
         let delivery = self.admit(&self.batches)?;
         request::check_colocation(req.query.get("coloc"))?;
         let path = BatchPath::parse(rest)?;
-        let msg: MossReq = req.read_batch_json().await?;
+        let (msg, mut memory): (MossReq, _) =
+            req.read_batch_json(Purpose::Batches, BATCH_BYTES).await?;
+        let pieces = Pieces::new(&self.objects.pool, Purpose::Batches, memory.split(BATCH_BYTES));
+        let delivery = delivery.holding(memory);
         let default_bucket = match &path.bucket {
             Some(name) => Some(self.find_bucket(&req, name).await?.bucket().clone()),
             None => None,
@@ -93,7 +98,7 @@ impl Target {
             OnFailure::Abort
         };
         let layout = Layout::Tar { only_object_name: msg.only_object_name };
-        let assembler = self.assembler(plan, layout, on_failure, &state)?;
+        let assembler = self.assembler(plan, layout, on_failure, &state, pieces.clone())?;
         if msg.streaming {
             return delivery.stream(assembler, TAR).await;
         }
@@ -102,7 +107,7 @@ impl Target {
         } else {
             path.job
         };
-        self.buffered(delivery, assembler, &msg, job).await
+        self.buffered(delivery, assembler, (&msg, job), pieces).await
     }
 
     /// Collects the whole archive before anything is sent, so that every error has its status.
@@ -110,8 +115,8 @@ impl Target {
         self: &Arc<Self>,
         mut delivery: Delivery,
         mut assembler: Assembler,
-        msg: &MossReq,
-        job: String,
+        (msg, job): (&MossReq, String),
+        pieces: Pieces,
     ) -> Result<Reply, ApiError> {
         let target = Arc::clone(self);
         let directory = tokio::task::spawn_blocking(move || target.spool_directory());
@@ -127,7 +132,7 @@ impl Target {
         let (head, tail) = (multipart::head(&boundary, &described)?, multipart::tail(&boundary));
         let length = head.len() as u64 + spool.length() + tail.len() as u64;
         let mut reply =
-            Response::new(StreamBody::new(spool.into_frames(head, tail)).boxed_unsync());
+            Response::new(StreamBody::new(spool.into_frames((head, tail), pieces)).boxed_unsync());
         let headers = reply.headers_mut();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         if let Ok(value) = HeaderValue::from_str(&format!("multipart/mixed; boundary={boundary}")) {
@@ -183,6 +188,7 @@ impl Target {
         layout: Layout,
         on_failure: OnFailure,
         state: &ClusterState,
+        pieces: Pieces,
     ) -> Result<Assembler, ApiError> {
         let plan = Arc::new(plan);
         let mut peers = Vec::with_capacity(plan.peers.len());
@@ -194,8 +200,8 @@ impl Target {
             let opening = open_peer(Arc::clone(&self.ctx), node, state.version, body.into());
             peers.push(PeerEntries::new(node.display(), opening, wait));
         }
-        let local = LocalEntries::of(self, Arc::clone(&plan), layout);
-        Ok(Assembler::new(plan, layout, on_failure, self.objects.pool.clone(), local, peers))
+        let local = LocalEntries::of(self, Arc::clone(&plan), layout, pieces.clone());
+        Ok(Assembler::new(plan, layout, on_failure, pieces, local, peers))
     }
 }
 

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http_body::Frame;
 
-use crate::target::buffers::BUFFER_BYTES;
+use crate::target::buffers::{Pieces, Space};
 use crate::tasks::lost_task;
 
 /// Archive bytes kept in memory before they go to a temporary file.
-const MEMORY_BYTES: usize = 4 << 20;
+const MEMORY_BYTES: usize = 1 << 20;
 /// Hexadecimal digits of a boundary: as many as the protocol's other servers use, and far too many for
 /// one to occur in the data by chance.
 const BOUNDARY_DIGITS: usize = 60;
@@ -101,15 +101,17 @@ impl Spool {
     /// The collected bytes between `head` and `tail`, as body frames.
     pub(crate) fn into_frames(
         self,
-        head: Bytes,
-        tail: Bytes,
+        (head, tail): (Bytes, Bytes),
+        pieces: Pieces,
     ) -> impl Stream<Item = io::Result<Frame<Bytes>>> + Send {
         let Self { memory, file, in_file, .. } = self;
         let stored = stream::try_unfold(0, move |at: u64| {
-            let file = file.clone();
+            let (file, pieces) = (file.clone(), pieces.clone());
             async move {
                 let Some(file) = file.filter(|_| at < in_file) else { return Ok(None) };
-                let read = tokio::task::spawn_blocking(move || read_back(&file, at, in_file));
+                pieces.room(1).await;
+                let space = pieces.any_space(in_file - at);
+                let read = tokio::task::spawn_blocking(move || read_back(&file, at, space));
                 let piece = read.await.map_err(io::Error::other)??;
                 let next = at + piece.len() as u64;
                 Ok(Some((piece, next)))
@@ -124,11 +126,11 @@ impl Spool {
     }
 }
 
-fn read_back(file: &File, at: u64, end: u64) -> io::Result<Bytes> {
-    let left = usize::try_from(end - at).unwrap_or(usize::MAX);
-    let mut piece = vec![0; left.min(BUFFER_BYTES)];
-    file.read_exact_at(&mut piece, at)?;
-    Ok(piece.into())
+fn read_back(file: &File, at: u64, mut space: Space) -> io::Result<Bytes> {
+    let piece = space.bytes();
+    file.read_exact_at(piece, at)?;
+    let length = piece.len();
+    Ok(space.freeze(length))
 }
 
 #[cfg(test)]
@@ -177,7 +179,8 @@ mod tests {
         assert_eq!(spool.length(), 12_000_000);
         assert!(spool.file.is_some() && spool.memory.len() <= MEMORY_BYTES);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no visible file");
-        let frames: Vec<_> = spool.into_frames("head".into(), "tail".into()).collect().await;
+        let frames: Vec<_> =
+            spool.into_frames(("head".into(), "tail".into()), Pieces::unlimited()).collect().await;
         let got: Vec<u8> =
             frames.into_iter().flat_map(|frame| frame.unwrap().into_data().unwrap()).collect();
         assert!(got == expected);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::target::buffers::{BUFFER_BYTES, Buffer, BufferPool};
+use crate::target::buffers::{BUFFER_BYTES, Buffer, Pieces};
 
 /// A gathered page is sent once it holds this much.
 const PAGE_TARGET_BYTES: usize = 128 << 10;
@@ -20,8 +20,8 @@ pub(crate) struct Page {
 
 impl Page {
     /// An empty page that starts `gap` bytes into its buffer.
-    pub(crate) fn new(pool: &BufferPool, gap: usize) -> Self {
-        Self { buffer: pool.lend(), length: gap.min(BUFFER_BYTES) }
+    pub(crate) fn new(buffer: Buffer, gap: usize) -> Self {
+        Self { buffer, length: gap.min(BUFFER_BYTES) }
     }
 
     /// Position of the next byte.
@@ -61,7 +61,7 @@ impl Page {
 
 /// Ordered output waiting to be sent.
 pub(crate) struct Outbox {
-    pool: BufferPool,
+    pieces: Pieces,
     ready: VecDeque<Bytes>,
     page: Option<Page>,
     /// Consecutive encoded entries of one local read, still without a copy.
@@ -69,8 +69,8 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(pool: BufferPool) -> Self {
-        Self { pool, ready: VecDeque::new(), page: None, run: None }
+    pub(crate) fn new(pieces: Pieces) -> Self {
+        Self { pieces, ready: VecDeque::new(), page: None, run: None }
     }
 
     /// The next piece to send.
@@ -142,7 +142,7 @@ impl Outbox {
         if self.page.as_ref().is_some_and(|page| !page.fits(length)) {
             self.end_page();
         }
-        self.page.get_or_insert_with(|| Page::new(&self.pool, 0))
+        self.page.get_or_insert_with(|| Page::new(self.pieces.buffer(), 0))
     }
 
     fn send_full_page(&mut self) {
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn order_is_kept_across_copies_runs_and_large_pieces() {
-        let mut outbox = Outbox::new(BufferPool::default());
+        let mut outbox = Outbox::new(Pieces::unlimited());
         let run = Bytes::from((0..100_u8).collect::<Vec<_>>());
         outbox.push_slice(b"head");
         outbox.push_run(&run, 10..20);
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn long_runs_leave_without_a_copy() {
-        let mut outbox = Outbox::new(BufferPool::default());
+        let mut outbox = Outbox::new(Pieces::unlimited());
         let run = Bytes::from(vec![1; 4 * PASS_THROUGH_BYTES]);
         for at in 0..8 {
             outbox.push_run(&run, at * 10_000..(at + 1) * 10_000);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_entry_can_be_taken_back() {
-        let mut outbox = Outbox::new(BufferPool::default());
+        let mut outbox = Outbox::new(Pieces::unlimited());
         outbox.push_slice(b"kept");
         let page = outbox.open_page(100);
         let at = page.at();

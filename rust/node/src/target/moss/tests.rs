@@ -45,9 +45,14 @@ impl Fixture {
             plan.entries[position].route = Route::Peer(peer);
         }
         let (plan, objects) = (Arc::new(plan), Arc::clone(&self.objects));
-        let local =
-            LocalEntries::new(Arc::clone(&objects), Arc::clone(&plan), layout, "t[me]".into());
-        Assembler::new(plan, layout, on_failure, objects.pool.clone(), local, peers)
+        let pieces = Pieces::unlimited();
+        let local = LocalEntries::new(
+            Arc::clone(&objects),
+            Arc::clone(&plan),
+            (layout, "t[me]".into()),
+            pieces.clone(),
+        );
+        Assembler::new(plan, layout, on_failure, pieces, local, peers)
     }
 }
 
