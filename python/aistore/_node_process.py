@@ -49,6 +49,7 @@ class NodeSpec:
         promote_root: Directory whose files it may promote to objects; None for the node's default.
         tls: Certificate and key; None serves plain HTTP.
         tls_ca: Authority of the other nodes' certificates, if not their own.
+        memory: Its memory budget; None for the node's default.
     """
 
     name: str
@@ -63,6 +64,7 @@ class NodeSpec:
     promote_root: Path | None = None
     tls: tuple[Path, Path] | None = None
     tls_ca: Path | None = None
+    memory: str | None = None
 
     def arguments(self, parent_pid: int) -> list[str]:
         """Command-line arguments of the node."""
@@ -74,6 +76,8 @@ class NodeSpec:
             "--parent-pid": str(parent_pid),
             "--log-level": self.log_level,
         }
+        if self.memory:
+            options["--memory"] = self.memory
         if self.join:
             options["--join"] = self.join
         if self.tls:

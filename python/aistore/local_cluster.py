@@ -53,6 +53,7 @@ class LocalCluster:
         tls: Whether the nodes serve `https://`. True makes an authority and a certificate for
             127.0.0.1 and localhost; a pair names files of a certificate of yours and its key.
             `client()` trusts them, and others can by `ca_cert`.
+        memory: Memory budget of each node, such as `256MiB`; by default half of this machine's.
 
     Raises:
         ValueError: A number is out of range.
@@ -70,6 +71,7 @@ class LocalCluster:
         *,
         start_timeout: float = _START_DEADLINE_S,
         tls: bool | tuple[str | PathLike[str], str | PathLike[str]] | None = None,
+        memory: str | None = None,
     ) -> None:
         for name, count in (
             ("targets", targets),
@@ -86,6 +88,7 @@ class LocalCluster:
         self._owner = os.getpid()
         self._log_level = log_level
         self._start_timeout = start_timeout
+        self._memory = memory
         self._tls = certificate_files(tls, self._root)
         self._gateways: list[NodeProcess] = []
         self._targets: list[NodeProcess] = []
@@ -140,6 +143,7 @@ class LocalCluster:
             log=self._root / "logs" / f"{name}.log",
             ready=home / "ready.json",
             log_level=self._log_level,
+            memory=self._memory,
             promote_root=self.promote_root,
             tls=(self._tls.cert, self._tls.key) if self._tls else None,
             tls_ca=self._tls.ca if self._tls else None,

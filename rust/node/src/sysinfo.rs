@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::memory;
+
 /// Clock ticks per second in `/proc`; fixed by the kernel's user interface.
 const TICKS_PER_S: u64 = 100;
 /// Bytes per page, as `/proc/self/statm` counts.
@@ -27,13 +29,17 @@ struct Sample {
 pub(crate) fn read() -> Value {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let mem = |key: &str| field_kib(&meminfo, key);
-    let (total, free, available) = (mem("MemTotal"), mem("MemFree"), mem("MemAvailable"));
+    let [size, resident, share] = own_memory();
+    let (machine, available) = (mem("MemTotal"), mem("MemAvailable"));
+    // In a control group with a limit there is no more than that, whatever the machine has.
+    let total = memory::own_limit().map_or(machine, |limit| limit.bytes.min(machine));
+    let available = available.min(total.saturating_sub(resident));
+    let free = mem("MemFree").min(total.saturating_sub(resident));
     let cache = mem("Buffers") + mem("Cached");
     let used = total.saturating_sub(available);
     let (user_ticks, kernel_ticks) = own_ticks();
     let (busy_percent, own_percent) = rates(user_ticks + kernel_ticks);
     let load = load_average();
-    let [size, resident, share] = own_memory();
     let epoch_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let ms = |ticks: u64| ticks * 1000 / TICKS_PER_S;
     #[expect(clippy::cast_possible_truncation, reason = "a percentage")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::StoreError;
 use crate::meta::BlobId;
 use crate::mountpath::SharedMountpath;
+use crate::preallocate;
 
 /// Payload up to this size is held back until the end, so that a small object is written, trailer
 /// included, by one system call.
@@ -21,6 +22,8 @@ pub(crate) struct BlobWriter {
     file: Option<TmpFile>,
     size: u64,
     checked: u64,
+    /// Announced payload bytes.
+    hint: u64,
 }
 
 impl BlobWriter {
@@ -30,7 +33,7 @@ impl BlobWriter {
         mountpath.space.check(&mountpath.files, hint)?;
         let hinted = usize::try_from(hint).unwrap_or(usize::MAX);
         let buffer = Vec::with_capacity(if hinted <= BUFFER_BYTES { hinted } else { 0 });
-        Ok(Self { mountpath, buffer, file: None, size: 0, checked: hint })
+        Ok(Self { mountpath, buffer, file: None, size: 0, checked: hint, hint })
     }
 
     /// Starts a blob without payload, which describes what is stored already: on a disk that takes nothing
@@ -38,7 +41,7 @@ impl BlobWriter {
     pub(crate) fn for_description(mountpath: SharedMountpath) -> Result<Self, StoreError> {
         mountpath.check_writable()?;
         mountpath.space.check_reserve(&mountpath.files, 0)?;
-        Ok(Self { mountpath, buffer: Vec::new(), file: None, size: 0, checked: 0 })
+        Ok(Self { mountpath, buffer: Vec::new(), file: None, size: 0, checked: 0, hint: 0 })
     }
 
     pub(crate) fn mountpath(&self) -> &SharedMountpath {
@@ -86,7 +89,10 @@ impl BlobWriter {
         if self.file.is_none() && bytes <= self.mountpath.max_record_bytes {
             return self.mountpath.append_blob(blob, &buffer, trailer);
         }
-        self.file()?.append(&buffer, trailer)?;
+        let (announced, written) = (self.hint, self.size + trailer.len() as u64);
+        let file = self.file()?;
+        file.append(&buffer, trailer)?;
+        file.trim(announced, written)?;
         match self.file.take() {
             Some(file) => file.publish(blob),
             None => Ok(()),
@@ -96,7 +102,7 @@ impl BlobWriter {
     fn file(&mut self) -> Result<&mut TmpFile, StoreError> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => TmpFile::create(Arc::clone(&self.mountpath))?,
+            None => TmpFile::create_for(Arc::clone(&self.mountpath), self.hint)?,
         };
         Ok(self.file.insert(file))
     }
@@ -113,6 +119,20 @@ impl TmpFile {
     fn create(mountpath: SharedMountpath) -> Result<Self, StoreError> {
         let (name, file) = mountpath.files.create_tmp()?;
         Ok(Self { mountpath, name: Some(name), file })
+    }
+
+    /// Takes space for so many bytes at once.
+    fn create_for(mountpath: SharedMountpath, bytes: u64) -> Result<Self, StoreError> {
+        let file = Self::create(mountpath)?;
+        preallocate::reserve(&file.file, bytes)
+            .map_err(|source| StoreError::io(file.mountpath.path(), "write to", source))?;
+        Ok(file)
+    }
+
+    /// Gives back what was announced and did not come.
+    fn trim(&self, announced: u64, written: u64) -> Result<(), StoreError> {
+        let trimmed = preallocate::trim(&self.file, announced, written);
+        trimmed.map_err(|source| StoreError::io(self.mountpath.path(), "write to", source))
     }
 
     fn append(&mut self, first: &[u8], second: &[u8]) -> Result<(), StoreError> {

@@ -67,6 +67,7 @@ mod mountpath;
 mod mountpaths;
 mod payload;
 mod pins;
+mod preallocate;
 mod probe;
 mod reader;
 mod rebuild;

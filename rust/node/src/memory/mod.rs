@@ -23,6 +23,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use lender::{Lease, Lender};
+pub(crate) use limits::own as own_limit;
 pub(crate) use shares::Shares;
 
 /// What one semaphore permit stands for.
@@ -224,7 +225,7 @@ impl Budget {
     }
 
     /// Whether at least half of a share is free, so that a request may take more than it needs.
-    fn is_plenty(&self, purpose: Purpose) -> bool {
+    pub(crate) fn is_plenty(&self, purpose: Purpose) -> bool {
         let account = self.account(purpose);
         account.free_bytes() >= account.bytes / 2
     }

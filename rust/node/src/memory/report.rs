@@ -49,6 +49,9 @@ impl Account {
     }
 }
 
+/// Name, description, and what it is of an account.
+type Series = (&'static str, &'static str, fn(&Account) -> u64);
+
 impl Collector for Budget {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let bytes = Some(&Unit::Bytes);
@@ -59,7 +62,7 @@ impl Collector for Budget {
             MetricType::Gauge,
         )?;
         ConstGauge::new(self.shares().total).encode(total)?;
-        let gauges: [(&str, &str, fn(&Account) -> u64); 2] = [
+        let gauges: [Series; 2] = [
             ("memory_share", "Memory that the node may spend on a purpose", |a| a.bytes),
             ("memory_used", "Memory in use for a purpose", Account::used),
         ];
@@ -70,7 +73,7 @@ impl Collector for Budget {
                 ConstGauge::new(value(account)).encode(family.encode_family(&labels)?)?;
             }
         }
-        let counts: [(&str, &str, fn(&Account) -> u64); 2] = [
+        let counts: [Series; 2] = [
             ("memory_waits", "Requests that had to wait for memory", |a| {
                 a.waits.load(Ordering::Relaxed)
             }),

@@ -13,8 +13,9 @@ use crate::memory::{Budget, Lease, Lender, Permit, Purpose};
 
 /// Size of one buffer. Larger reads cost more memory per request than they save in calls.
 pub(crate) const BUFFER_BYTES: usize = 256 << 10;
-/// Pieces up to this size are read into memory of their own; the pool's buffers would be mostly empty.
-const SMALL_BYTES: usize = 16 << 10;
+/// Pieces up to this size are read into memory of their own; the pool's buffers would be mostly empty. Answers that
+/// begin while memory is scarce go in pieces of this size, so that many slow readers fit.
+const SMALL_BYTES: usize = 32 << 10;
 const PAGE: usize = 4096;
 
 /// Idle buffers of one process, and the budget that those in use are part of.
@@ -114,13 +115,16 @@ impl Drop for Buffer {
 pub(crate) struct Pieces {
     pool: BufferPool,
     lender: Lender,
+    /// Longest piece.
+    longest: usize,
 }
 
 impl Pieces {
     /// Buffers within `permit`, which was taken for `purpose`.
     pub(crate) fn new(pool: &BufferPool, purpose: Purpose, permit: Permit) -> Self {
+        let longest = usize::try_from(permit.bytes()).unwrap_or(usize::MAX).min(BUFFER_BYTES);
         let lender = Lender::new(pool.budget().clone(), purpose, permit);
-        Self { pool: pool.clone(), lender }
+        Self { pool: pool.clone(), lender, longest }
     }
 
     /// The memory again, for another use; none while a piece is under way.
@@ -131,25 +135,26 @@ impl Pieces {
     /// Buffers without bounds to speak of, for tests.
     #[cfg(test)]
     pub(crate) fn unlimited() -> Self {
-        Self { pool: BufferPool::default(), lender: Lender::unlimited() }
+        let lender = Lender::unlimited();
+        Self { pool: BufferPool::default(), lender, longest: BUFFER_BYTES }
     }
 
     /// Space for the next piece of an answer that has `left` bytes to go, when there is some. With nothing of
     /// this answer on its way there always is.
     pub(crate) fn try_space(&self, left: u64) -> Option<Space> {
-        let wanted = wanted(left);
+        let wanted = wanted(left, self.longest);
         self.lender.try_lend(cost(wanted)).map(|lease| self.space(wanted, lease))
     }
 
     /// As [`try_space`](Self::try_space); wakes when a piece of this answer was sent.
     pub(crate) fn poll_space(&self, left: u64, cx: &mut Context<'_>) -> Poll<Space> {
-        let wanted = wanted(left);
+        let wanted = wanted(left, self.longest);
         self.lender.poll_lend(cost(wanted), cx).map(|lease| self.space(wanted, lease))
     }
 
     /// Space whether it is there or not: for who waited for [`room`](Self::room).
     pub(crate) fn any_space(&self, left: u64) -> Space {
-        let wanted = wanted(left);
+        let wanted = wanted(left, self.longest);
         self.space(wanted, self.lender.lend(cost(wanted)))
     }
 
@@ -213,8 +218,8 @@ impl AsRef<[u8]> for Small {
 }
 
 /// Bytes of the next piece of `left` bytes.
-fn wanted(left: u64) -> usize {
-    usize::try_from(left).unwrap_or(usize::MAX).min(BUFFER_BYTES)
+fn wanted(left: u64, longest: usize) -> usize {
+    usize::try_from(left).unwrap_or(usize::MAX).min(longest)
 }
 
 /// Memory that a piece of so many bytes takes.
@@ -222,9 +227,18 @@ fn cost(wanted: usize) -> u64 {
     (if wanted <= SMALL_BYTES { wanted } else { BUFFER_BYTES }) as u64
 }
 
-/// Memory that an answer of `length` bytes needs to be sent.
-pub(crate) fn least(length: u64) -> u64 {
-    cost(wanted(length))
+impl BufferPool {
+    /// Memory that an answer of `length` bytes is to begin with.
+    pub(crate) fn need(&self, length: u64) -> u64 {
+        let plenty = self.budget().is_plenty(Purpose::Replies);
+        cost(wanted(length, if plenty { BUFFER_BYTES } else { SMALL_BYTES }))
+    }
+}
+
+/// What of `memory` an answer of `length` bytes needs.
+pub(crate) fn least(length: u64, memory: u64) -> u64 {
+    let longest = usize::try_from(memory).unwrap_or(usize::MAX).min(BUFFER_BYTES);
+    cost(wanted(length, longest)).min(memory)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use aistore_store::ObjectReader;
 use bytes::Bytes;
 
 use super::Target;
-use super::buffers::{BUFFER_BYTES, Pieces};
+use super::buffers::Pieces;
 use super::failure::{read_failure, store_failure};
 use super::objects::ObjectRef;
 use super::place::redirected_ago;
@@ -124,13 +124,14 @@ impl Target {
         opened.await.map_err(|err| lost_task(&err))?
     }
 
-    /// Memory to begin an answer with, whose length is not known yet: a whole buffer.
+    /// Memory to begin an answer with, whose length is not known yet.
     pub(super) async fn memory_for_reply(&self, object: &ObjectRef) -> Result<Permit, ApiError> {
-        let budget = self.objects.pool.budget();
-        if let Some(permit) = budget.try_take(Purpose::Replies, BUFFER_BYTES as u64) {
+        let (pool, budget) = (&self.objects.pool, self.objects.pool.budget());
+        let need = pool.need(u64::MAX);
+        if let Some(permit) = budget.try_take(Purpose::Replies, need) {
             return Ok(permit);
         }
-        budget.take(Purpose::Replies, BUFFER_BYTES as u64, &object.cname()).await
+        budget.take(Purpose::Replies, need, &object.cname()).await
     }
 
     /// Opens an object whose bytes were compared with its checksum just now. Blocks on the disk.

@@ -93,20 +93,20 @@ impl Extent {
     /// The first piece of an answer, if neither disk nor memory has to be waited for, and the buffers for the
     /// rest.
     pub(crate) fn first_now(&mut self, pool: &BufferPool) -> Option<(Bytes, Pieces)> {
-        let permit = pool.budget().try_take(Purpose::Replies, least(self.length))?;
+        let permit = pool.budget().try_take(Purpose::Replies, pool.need(self.length))?;
         let pieces = Pieces::new(pool, Purpose::Replies, permit);
         let first = self.read_now(pieces.try_space(self.length)?).ok()?.ok()?;
         Some((first, pieces))
     }
 
-    /// The first piece of an answer, whatever it takes, and the buffers for the rest. `permit` is for a whole
-    /// buffer. Blocks on the disk.
+    /// The first piece of an answer, whatever it takes, and the buffers for the rest. `permit` is as
+    /// `memory_for_reply` takes it. Blocks on the disk.
     pub(crate) fn first_blocking(
         &mut self,
         pool: &BufferPool,
         mut permit: Permit,
     ) -> io::Result<(Bytes, Pieces)> {
-        permit.shrink(least(self.length));
+        permit.shrink(least(self.length, permit.bytes()));
         let pieces = Pieces::new(pool, Purpose::Replies, permit);
         let first = self.read_blocking(pieces.any_space(self.length))?;
         Ok((first, pieces))
@@ -226,7 +226,7 @@ impl Supply {
 }
 
 async fn ask(pool: BufferPool, length: u64) -> io::Result<Pieces> {
-    let taken = pool.budget().take_late(Purpose::Replies, least(length), "an answer under way");
+    let taken = pool.budget().take_late(Purpose::Replies, pool.need(length), "an answer under way");
     let permit = taken.await.map_err(io::Error::other)?;
     Ok(Pieces::new(&pool, Purpose::Replies, permit))
 }

@@ -28,11 +28,16 @@ const BUFFERS: u64 = 2;
 /// What the store holds back of an object, for each copy of it.
 const HELD_BACK_BYTES: u64 = 64 << 10;
 
-/// Memory of an upload: two buffers of 256 KiB and what the store holds back, or the body where that is small.
+/// What the connection holds of a body: see `RECEIVE_BYTES` of the plain one.
+const RECEIVED_BYTES: u64 = 64 << 10;
+
+/// Memory of an upload: two buffers of 256 KiB, what the connection and the store hold, or a few times the body
+/// where that is small.
 pub(super) fn upload_bytes(length: Option<u64>, copies: u64) -> u64 {
-    let held_back = HELD_BACK_BYTES.saturating_mul(copies.max(1));
+    let held_back = RECEIVED_BYTES + HELD_BACK_BYTES.saturating_mul(copies.max(1));
     let buffer = BUFFER_BYTES as u64;
     match length {
+        // As it came, and held back by each copy.
         Some(length) if length <= SMALL_BYTES => length.saturating_mul(copies.max(1) + 1),
         Some(length) if length <= buffer => buffer + held_back,
         _ => BUFFERS * buffer + held_back,
