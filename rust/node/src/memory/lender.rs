@@ -101,9 +101,11 @@ impl Lender {
         self.try_lend(bytes).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Lends memory without asking whether it is there; see [`Lender::room`].
+    /// Lends memory without asking whether it is there: for who waited for [`room`](Self::room), or never lends
+    /// more than was reserved.
     pub(crate) fn lend(&self, bytes: u64) -> Lease {
-        self.0.lent.fetch_add(bytes, Ordering::AcqRel);
+        let before = self.0.lent.fetch_add(bytes, Ordering::AcqRel);
+        debug_assert!(before == 0 || before + bytes <= self.0.reserved, "more than was reserved");
         Lease { from: Some(Arc::clone(&self.0)), bytes, _extra: Permit::default() }
     }
 
@@ -174,7 +176,7 @@ mod tests {
     async fn whoever_waits_for_room_is_woken_by_the_lease_that_makes_it() {
         let budget = budget();
         let lender = lender(&budget, 64 << 10);
-        let lease = lender.lend(128 << 10);
+        let lease = lender.lend(64 << 10);
         let waiting = tokio::spawn({
             let lender = lender.clone();
             async move { lender.room(0).await }

@@ -37,6 +37,7 @@ impl Budget {
             "index_cache": shares.index_cache,
             "index_writes": shares.index_writes,
             "shard_indexes": shares.members,
+            "open_objects": shares.readers,
             "idle_buffers": shares.idle,
             "purposes": purposes,
         })

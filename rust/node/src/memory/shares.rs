@@ -17,9 +17,10 @@ const INDEX_WRITES_BYTES: u64 = 8 << 20;
 /// The index cache gets this part of the budget, within bounds.
 const INDEX_DIVISOR: u64 = 8;
 const INDEX_MOST_BYTES: u64 = 1 << 30;
-/// Indexes of shards, and read buffers that wait for their next use, get this part each, within bounds.
+/// Indexes of shards, cached readers, and read buffers that wait for their next use, get this part each, within bounds.
 const CACHES_DIVISOR: u64 = 32;
 const MEMBERS_MOST_BYTES: u64 = 256 << 20;
+const READERS_MOST_BYTES: u64 = 64 << 20;
 const IDLE_MOST_BYTES: u64 = 16 << 20;
 
 /// A budget, split.
@@ -35,6 +36,8 @@ pub(crate) struct Shares {
     pub(crate) index_writes: u64,
     /// Cached indexes of TAR shards.
     pub(crate) members: u64,
+    /// Open objects that were read lately.
+    pub(crate) readers: u64,
     /// Buffers that wait for their next use.
     pub(crate) idle: u64,
     /// What is split among the purposes.
@@ -78,8 +81,9 @@ impl Shares {
         let index_cache = (total / INDEX_DIVISOR).min(INDEX_MOST_BYTES);
         let members = (total / CACHES_DIVISOR).min(MEMBERS_MOST_BYTES);
         let idle = (total / CACHES_DIVISOR).min(IDLE_MOST_BYTES);
-        let rest = total - (index_cache + index_writes + members + idle);
-        Ok(Self { total, source, index_cache, index_writes, members, idle, rest })
+        let readers = (total / CACHES_DIVISOR).min(READERS_MOST_BYTES);
+        let rest = total - (index_cache + index_writes + members + readers + idle);
+        Ok(Self { total, source, index_cache, index_writes, members, readers, idle, rest })
     }
 
     /// What a purpose may use.
@@ -107,7 +111,8 @@ mod tests {
         for (given, mountpaths) in [(64 << 20, 1), (64 << 20, 0), (200 << 20, 10), (1 << 40, 3)] {
             let shares = of(given, mountpaths).unwrap();
             let purposes: u64 = Purpose::ALL.iter().map(|p| shares.of_purpose(*p)).sum();
-            let caches = shares.index_cache + shares.index_writes + shares.members + shares.idle;
+            let caches = shares.index_cache + shares.index_writes + shares.members + shares.readers;
+            let caches = caches + shares.idle;
             assert!(purposes + caches <= given && purposes + caches > given - 200, "{shares:?}");
         }
         assert_eq!(Purpose::ALL.iter().map(|p| p.percent()).sum::<u64>(), 100);

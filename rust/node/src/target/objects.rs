@@ -67,10 +67,11 @@ impl Objects {
 
     /// The same, within a memory budget.
     pub(crate) fn within(store: Arc<Store>, memory: Budget) -> Self {
+        let readers = ReaderCache::within(memory.shares().readers);
         let members = MemberCache::within(memory.shares().members);
         let pool = BufferPool::new(memory);
         let writing = Writing::default();
-        Self { store, readers: ReaderCache::new(), members, pool, writing, sendfile: false }
+        Self { store, readers, members, pool, writing, sendfile: false }
     }
 
     /// The same, for connections that send from files.

@@ -14,9 +14,8 @@ use lru::LruCache;
 
 /// Most cached readers that have a file of their own open.
 const MAX_FILES: usize = 4096;
-/// Most cached readers of small objects, whose files many share. One takes about half a KiB, its name and
-/// metadata included, so they are bounded to 64 MiB.
-const MAX_SHARING: usize = 128 << 10;
+/// Memory of a cached reader, its name and metadata included.
+const READER_BYTES: u64 = 512;
 /// At most this share of the process's file descriptors is spent on cached readers.
 const DESCRIPTOR_SHARE: u64 = 4;
 /// Descriptors assumed when the limit cannot be read or there is none.
@@ -71,12 +70,14 @@ impl Shard {
 pub(crate) struct Ticket(u64);
 
 impl ReaderCache {
-    /// A cache sized by the process's descriptor limit.
-    pub(crate) fn new() -> Self {
+    /// A cache sized by the process's descriptor limit, and by its memory budget for those of small objects, whose
+    /// files many share.
+    pub(crate) fn within(bytes: u64) -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let limit = limit.current.unwrap_or(DEFAULT_DESCRIPTORS).max(64);
         let budget = usize::try_from(limit / DESCRIPTOR_SHARE).unwrap_or(MAX_FILES);
-        Self::with_capacity(budget.min(MAX_FILES), MAX_SHARING)
+        let sharing = usize::try_from(bytes / READER_BYTES).unwrap_or(usize::MAX);
+        Self::with_capacity(budget.min(MAX_FILES), sharing)
     }
 
     fn with_capacity(files: usize, sharing: usize) -> Self {

@@ -39,7 +39,8 @@ pub(super) fn upload_bytes(length: Option<u64>, copies: u64) -> u64 {
     match length {
         // As it came, and held back by each copy.
         Some(length) if length <= SMALL_BYTES => length.saturating_mul(copies.max(1) + 1),
-        Some(length) if length <= buffer => buffer + held_back,
+        // Less than a buffer: whoever fills it meets the end of the body.
+        Some(length) if length < buffer => buffer + held_back,
         _ => BUFFERS * buffer + held_back,
     }
 }
@@ -129,7 +130,7 @@ where
     let (full, filled) = (filling.buffer, filling.filled);
     total += filled as u64;
     let mut rest = filling.rest;
-    if !more {
+    if !more || length.is_some_and(|length| length < total) {
         check_length(total, length, cname)?;
         let stored = tokio::task::spawn_blocking(move || {
             let sink = write(begin()?, &full, filled, &shared)?;
@@ -385,6 +386,37 @@ mod tests {
                 assert_eq!(meta.await.unwrap().size, length);
                 assert_eq!(stored(&objects, &object).unwrap(), pieces.concat());
                 assert!(objects.readers.get(1, &object.uname).is_some());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_holds_no_more_than_it_took_and_gives_all_of_it_back() {
+        let (objects, object, _directory) = fixture();
+        let shares = crate::memory::Shares::of(Some(64 << 20), 1).unwrap();
+        let budget = crate::memory::Budget::new(shares);
+        let store = Arc::clone(&objects.store);
+        let objects = Arc::new(Objects::within(store, budget.clone()));
+        let used = || budget.report()["purposes"]["uploads"]["used"].as_u64().unwrap();
+        for size in [1_000_u64, 65_536, 65_537, 262_144, 262_145, 5_000_000] {
+            for length in [Some(size), None] {
+                let (most, left) = (std::cell::Cell::new(0), std::cell::Cell::new(size));
+                let frames = std::iter::from_fn(|| {
+                    // Asked for a frame while others are on their way to the disk. Lending more than what
+                    // was taken panics in tests.
+                    most.set(most.get().max(used()));
+                    let next = left.get().min(30_011);
+                    left.set(left.get() - next);
+                    let frame = Bytes::from(vec![1; usize::try_from(next).unwrap()]);
+                    (next > 0).then(|| Ok::<_, String>(Frame::data(frame)))
+                });
+                let mut body = StreamBody::new(stream::iter(frames));
+                let options = PutOptions::default();
+                let put = receive(Arc::clone(&objects), object.clone(), options, &mut body, length);
+                assert_eq!(put.await.unwrap().size, size);
+                assert_eq!(most.get(), upload_bytes(length, 1).next_multiple_of(1024), "{size}");
+                assert!(most.get() <= 640 << 10);
+                assert_eq!(used(), 0, "{size}");
             }
         }
     }
