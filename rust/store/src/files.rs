@@ -167,6 +167,41 @@ impl Files {
         fs::rename(file, &to).map_err(|source| StoreError::io(file, "set aside", source))
     }
 
+    /// Gives the file of a damaged blob a second name where such are set aside; `false` when there is none.
+    pub(crate) fn link_to_quarantine(
+        &self,
+        blob: BlobId,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let (from, dir) = (self.blob_path(blob), self.path("quarantine"));
+        let to = dir.join(blob.to_string());
+        let link = || -> io::Result<()> {
+            fs::create_dir_all(&dir)?;
+            match fs::hard_link(&from, &to) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                // A file system without links.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    fs::copy(&from, &to).map(drop)
+                }
+                linked => linked,
+            }
+        };
+        match link() {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(StoreError::io(&to, "write", source)),
+        }
+        tracing::error!(from = %from.display(), to = %to.display(), reason,
+            "a damaged blob is set aside");
+        Ok(true)
+    }
+
+    /// Where a blob was set aside; `None` when it was not.
+    pub(crate) fn set_aside(&self, blob: BlobId) -> Option<PathBuf> {
+        let path = self.path("quarantine").join(blob.to_string());
+        path.exists().then_some(path)
+    }
+
     /// Writes a damaged blob that was not in a file of its own where damaged ones are set aside.
     pub(crate) fn quarantine_bytes(
         &self,

@@ -54,7 +54,7 @@ impl Store {
             tracing::error!(object = name, mountpath = %reader.mountpath().display(), %damage,
                 "a damaged object is read");
             let object = Named { bid, uname, name };
-            if !heal(&self.shared, object)? {
+            if !heal(&self.shared, object, Known::default())? {
                 return Err(damage);
             }
             healed = true;
@@ -74,7 +74,7 @@ impl Store {
         name: &str,
         copies: usize,
     ) -> Result<Option<u64>, StoreError> {
-        let order = Order { copies, bad: &[], cancel: &AtomicBool::new(false) };
+        let order = Order { copies, bad: &[], renew: &[], cancel: &AtomicBool::new(false) };
         settle(&self.shared, Named { bid, uname, name }, &order)
     }
 
@@ -110,13 +110,26 @@ fn verify(reader: &ObjectReader) -> Result<(), StoreError> {
     compare(meta.checksum_type, &meta.checksum, hasher)
 }
 
+/// What is known of an object's blobs before their payload is compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    /// Blobs that are damaged.
+    pub(crate) bad: &'a [Place],
+    /// Blobs whose payload may be intact, and which are to be replaced all the same.
+    pub(crate) renew: &'a [Place],
+}
+
 /// Replaces the damaged blobs of an object; `false` when there is nothing to replace them from.
-fn heal(shared: &Shared, object: Named<'_>) -> Result<bool, StoreError> {
+pub(crate) fn heal(
+    shared: &Shared,
+    object: Named<'_>,
+    known: Known<'_>,
+) -> Result<bool, StoreError> {
     let key = codec::key(object.bid, object.name);
     let set = shared.set();
     let survey = Survey::of(&set, &key, true)?;
     let Some(main) = survey.main(set.scattered) else { return Ok(false) };
-    let mut bad = Vec::new();
+    let mut bad = known.bad.to_vec();
     let mut copies = 1;
     for found in std::iter::once(main).chain(survey.copies_of(main)) {
         copies += usize::from(found.place() != main.place());
@@ -135,7 +148,7 @@ fn heal(shared: &Shared, object: Named<'_>) -> Result<bool, StoreError> {
         }
     }
     let copies = copies.max(1 + main.meta.copies.len());
-    let order = Order { copies, bad: &bad, cancel: &AtomicBool::new(false) };
+    let order = Order { copies, bad: &bad, renew: known.renew, cancel: &AtomicBool::new(false) };
     match settle(shared, object, &order) {
         Ok(_) => Ok(true),
         Err(StoreError::Closed) => Err(StoreError::Closed),

@@ -336,6 +336,34 @@ impl Mountpath {
         Ok(())
     }
 
+    /// Copies a damaged blob to where such are set aside, and leaves it where it is; `false` when there is none.
+    pub(crate) fn copy_to_quarantine(
+        &self,
+        blob: BlobId,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let Some(at) = self.locations.get(&self.index, blob)? else {
+            return self.files.link_to_quarantine(blob, reason);
+        };
+        let Some(file) = self.segments.file(at.segment)? else { return Ok(false) };
+        let mut bytes = vec![0; at.length as usize];
+        file.read_exact_at(&mut bytes, u64::from(at.offset) + HEADER_BYTES as u64)
+            .map_err(|source| StoreError::io(self.path(), "set a blob aside on", source))?;
+        self.files.quarantine_bytes(blob, &bytes, reason)?;
+        Ok(true)
+    }
+
+    /// Where a blob is that cannot be found, for messages.
+    pub(crate) fn whereabouts(&self, blob: BlobId) -> String {
+        let path = self.files.blob_path(blob);
+        match self.files.set_aside(blob) {
+            Some(aside) => {
+                format!("it was damaged, and what is left of it is {}", aside.display())
+            }
+            None => format!("{} is missing", path.display()),
+        }
+    }
+
     /// Removes a blob that the index no longer refers to.
     pub(crate) fn discard(&self, blob: BlobId) {
         self.descriptors.forget(blob);

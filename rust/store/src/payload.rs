@@ -82,8 +82,7 @@ fn open_whole(
     if let Some(stored) = mountpath.open_blob(blob, cache)? {
         return Ok(Opened::Payload(Payload::Whole(stored)));
     }
-    let path = mountpath.files.blob_path(blob);
-    Ok(Opened::Missing(format!("{} is missing", path.display())))
+    Ok(Opened::Missing(mountpath.whereabouts(blob)))
 }
 
 fn open_parts(shared: &Shared, meta: &ObjectMeta) -> Result<Opened, StoreError> {
@@ -103,8 +102,7 @@ fn open_parts(shared: &Shared, meta: &ObjectMeta) -> Result<Opened, StoreError> 
                 found.push((place.blob, mountpath));
                 continue;
             }
-            let path = mountpath.files.blob_path(place.blob);
-            missing = format!("{} is missing", path.display());
+            missing = mountpath.whereabouts(place.blob);
         }
         let mut found = found.into_iter();
         let Some((blob, mountpath)) = found.next() else { return Ok(Opened::Missing(missing)) };

@@ -85,7 +85,7 @@ pub(crate) fn pass(
                 return Ok(());
             };
             let object = Named { bid, uname: &home.uname, name };
-            let order = Order { copies: home.copies, bad: &[], cancel: pass.cancel };
+            let order = Order { copies: home.copies, bad: &[], renew: &[], cancel: pass.cancel };
             match settle(shared, object, &order) {
                 Ok(None) => {}
                 Ok(Some(bytes)) => {

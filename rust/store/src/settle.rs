@@ -41,6 +41,8 @@ pub(crate) struct Order<'a> {
     pub(crate) copies: usize,
     /// Blobs that are known to be damaged.
     pub(crate) bad: &'a [Place],
+    /// Blobs to be replaced, although their payload can be copied.
+    pub(crate) renew: &'a [Place],
     /// Ends the work early.
     pub(crate) cancel: &'a AtomicBool,
 }
@@ -144,7 +146,9 @@ impl Plan {
         let seats = seats.map(|(rank, mountpath)| {
             let here = reps.iter().find(|found| Arc::ptr_eq(&found.mountpath, &mountpath));
             // A copy's blob calls itself one, so it cannot become the object without being rewritten.
-            let fits = here.filter(|found| rank > 0 || found.role == Role::Object);
+            let fits = here.filter(|found| {
+                (rank > 0 || found.role == Role::Object) && !order.renew.contains(&found.place())
+            });
             Seat { blob: fits.map(|found| found.meta.blob), mountpath }
         });
         let mut seats: Vec<Seat> = seats.collect();
@@ -266,6 +270,7 @@ fn plan_part(
     let usable = |place: &&Place| {
         let home = set.available().iter().find(|one| one.digest == place.mountpath);
         !order.bad.contains(place)
+            && !order.renew.contains(place)
             && home.is_some_and(|home| home.has_blob(place.blob).unwrap_or(false))
     };
     let most = order.copies.clamp(1, set.available().len());

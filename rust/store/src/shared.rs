@@ -248,6 +248,16 @@ impl Shared {
         }
     }
 
+    /// Whether a blob of an object was set aside as damaged: that it is not there says nothing of the disk.
+    pub(crate) fn is_set_aside(&self, home: &SharedMountpath, meta: &ObjectMeta) -> bool {
+        let mut parts = meta.parts.iter().flat_map(|part| &part.places);
+        home.files.set_aside(meta.blob).is_some()
+            || parts.any(|place| {
+                let at = self.by_digest(place.mountpath);
+                at.is_some_and(|at| at.files.set_aside(place.blob).is_some())
+            })
+    }
+
     /// The mountpath of this digest, if it is in use.
     pub(crate) fn by_digest(&self, digest: u64) -> Option<SharedMountpath> {
         self.set().by_digest(digest).map(Arc::clone)

@@ -181,7 +181,9 @@ impl Store {
             };
             // Replaced or deleted since the lookup; the same blob twice means that it is lost.
             if missing == Some(meta.blob) {
-                mountpath.faults.note(Tried::Read, &std::io::ErrorKind::NotFound.into());
+                if !self.shared.is_set_aside(&mountpath, &meta) {
+                    mountpath.faults.note(Tried::Read, &std::io::ErrorKind::NotFound.into());
+                }
                 if let Some(copy) = heal::open_copy(&self.shared, &key, &meta) {
                     tracing::error!(object = name, lost, "an object is read from its copy");
                     return Ok(Some(copy));

@@ -27,6 +27,7 @@ use crate::intents::{self, Step};
 use crate::list::successor;
 use crate::meta::{BlobId, MAX_PARTS, ObjectMeta, Part, Role};
 use crate::mountpath::{Mountpath, SharedMountpath};
+use crate::set::MountpathSet;
 use crate::shared::{Shared, removals};
 use crate::store::{Store, check_name};
 use crate::writer::{check_custom, publish_manifest};
@@ -88,6 +89,26 @@ struct Session {
     id: UploadId,
     mountpath: SharedMountpath,
     record: UploadRecord,
+}
+
+/// The upload that an entry of this name under the reserved bucket id is a part of; `None` for others.
+pub(crate) fn of_part(name: &str) -> Option<u64> {
+    match record::subject(name) {
+        Some(Subject::Part(id, _)) => Some(id),
+        _ => None,
+    }
+}
+
+/// Bucket and object of an upload.
+pub(crate) fn object_of(set: &MountpathSet, id: u64) -> Result<Option<(u64, String)>, StoreError> {
+    let key = record::upload_key(id);
+    for mountpath in set.members() {
+        if let Some(value) = mountpath.index.get(&key)? {
+            let found = UploadRecord::decode(&value).ok_or_else(|| mountpath.damaged_entry())?;
+            return Ok(Some((found.bid, found.name)));
+        }
+    }
+    Ok(None)
 }
 
 impl Store {

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use location::{Location, blob_of, key};
 #[cfg(fuzzing)]
 pub(crate) use record::preamble;
-pub(crate) use record::{HEADER_BYTES, Header, PREAMBLE_BYTES, stride};
+pub(crate) use record::{HEADER_BYTES, Header, PREAMBLE, PREAMBLE_BYTES, salt_of, stride};
 pub(crate) use scan::{Record, Scan};
 use table::Table;
 
@@ -259,6 +259,17 @@ impl Segments {
     /// Every segment.
     pub(crate) fn fills(&self) -> Vec<Fill> {
         self.table().fills()
+    }
+
+    /// The first segment of this number or a greater one.
+    pub(crate) fn from(&self, number: u32) -> Option<Fill> {
+        self.table().from(number)
+    }
+
+    /// Whether a record can lie there: its segment is there, and long enough.
+    pub(crate) fn reaches(&self, at: Location) -> bool {
+        let end = u64::from(at.offset) + HEADER_BYTES as u64 + u64::from(at.length);
+        self.from(at.segment).is_some_and(|fill| fill.number == at.segment && end <= fill.bytes)
     }
 
     /// Every segment that is not appended to, but those that are left alone.

@@ -20,7 +20,7 @@ use crate::meta::BlobId;
 
 /// Bytes before the first record.
 pub(crate) const PREAMBLE_BYTES: u64 = PREAMBLE as u64;
-pub(super) const PREAMBLE: usize = 16;
+pub(crate) const PREAMBLE: usize = 16;
 pub(crate) const HEADER_BYTES: usize = 32;
 const SEGMENT_MAGIC: [u8; 8] = *b"AISSEGM\n";
 const RECORD_MAGIC: [u8; 4] = *b"AREC";
@@ -74,6 +74,12 @@ impl Header {
         };
         let blob = u64::from(field(8)) | u64::from(field(12)) << 32;
         (BlobId(blob), field(16).saturating_add(field(20)))
+    }
+
+    /// What bytes in the place of a header say of the payload's checksum, right or wrong.
+    pub(crate) fn claimed_crc(bytes: &[u8; HEADER_BYTES]) -> u32 {
+        let field = bytes.get(24..).and_then(<[u8]>::first_chunk::<4>);
+        field.copied().map_or(0, u32::from_le_bytes)
     }
 
     /// Reads a header; `None` when these bytes are none.

@@ -50,6 +50,22 @@ impl<'f> Scan<'f> {
         })
     }
 
+    /// Begins at `offset`, or at the next record after it.
+    pub(crate) fn starting_at(mut self, offset: u64) -> Self {
+        self.next = offset.next_multiple_of(ALIGNMENT).max(PREAMBLE_BYTES);
+        self
+    }
+
+    /// Where the record that comes next begins, if there is one right there.
+    pub(crate) fn position(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether bytes were passed over that are no record.
+    pub(crate) fn has_skipped(&self) -> bool {
+        self.skipped > 0
+    }
+
     /// The salt of this segment's headers.
     pub(crate) fn salt(&self) -> u32 {
         self.salt

@@ -91,6 +91,12 @@ impl Table {
         self.segments.iter().map(|(number, counts)| fill(*number, *counts)).collect()
     }
 
+    /// The first segment of this number or a greater one.
+    pub(super) fn from(&self, number: u32) -> Option<Fill> {
+        let (number, counts) = self.segments.range(number..).next()?;
+        Some(fill(*number, *counts))
+    }
+
     pub(super) fn opened(&mut self, number: u32) -> Option<Arc<File>> {
         self.open.get(&number).cloned()
     }
