@@ -27,7 +27,9 @@ _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 10.0
 _POLL_S = 0.01
 
-_SHARED_DISK_WATERMARKS = {
+# Its disk is shared with other work, and what it holds is rarely the only copy.
+_FIRST_SETTINGS = {
+    "write_policy.data": "delayed",
     "space.cleanupwm": "96",
     "space.lowwm": "97",
     "space.highwm": "98",
@@ -41,6 +43,10 @@ class LocalCluster:
     Its nodes are processes of their own. They end when the cluster is closed, when it is no longer
     referred to, and when this process ends, even by `kill -9`. A forked child may use the cluster
     but does not end it.
+
+    It begins with `write_policy.data` of `delayed`: what was acknowledged survives the end of any
+    process, but loss of power may take the last seconds. Buckets created with
+    `props={"write_policy": {"data": "immediate"}}` survive that too.
 
     Args:
         targets: Storage nodes.
@@ -128,7 +134,7 @@ class LocalCluster:
         if is_new:
             # A disk of its own is full at 95 %; one shared with all else may be there for years.
             self.client().request_client.request(
-                "PUT", "cluster/set-config", params=_SHARED_DISK_WATERMARKS
+                "PUT", "cluster/set-config", params=_FIRST_SETTINGS
             )
 
     def _launch(self, role: str, index: int, join: str | None, mountpaths: int = 0) -> NodeProcess:

@@ -93,7 +93,7 @@ def test_json_form_and_reset(wire: Wire) -> None:
         ({"space.highwm": "many"}, "many"),
         ({"log.flush_time": "10"}, "log.flush_time"),
         ({"checksum.type": "sha1"}, "sha1"),
-        ({"write_policy.data": "delayed"}, "read-only"),
+        ({"write_policy.data": "soon"}, "soon"),
         ({"net.http.write_buffer_size": "1"}, "read-only"),
         ({"keepalivetracker.proxy.name": "x"}, "read-only"),
         ({"uuid": "x"}, "read-only"),

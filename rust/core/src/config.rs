@@ -32,11 +32,10 @@ use crate::wire::string_u64;
 
 const WHAT: &str = "configuration key";
 /// Keys that the cluster sets itself, or that have one possible value. `*` stands for any one level.
-const READ_ONLY: [&str; 7] = [
+const READ_ONLY: [&str; 6] = [
     "uuid",
     "lastupdate_time",
     "config_version",
-    "write_policy.data",
     "net.http.write_buffer_size",
     "net.http.read_buffer_size",
     "keepalivetracker.*.name",

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aistore_core::config::WritePolicy;
 use aistore_core::error::ApiError;
 use aistore_store::{Leave, Mountpaths, Store, StoreConfig, StoreError};
 use http::{Method, StatusCode};
@@ -112,6 +113,8 @@ impl States {
             set.iter().map(move |path| (path.clone(), leave)).collect::<Vec<_>>()
         };
         let mut config = StoreConfig::new(mountpaths);
+        // Of buckets that this node has yet to hear of.
+        config.write_policy = WritePolicy::Immediate;
         config.draining = leaving(&self.detaching, Leave::Detach);
         config.draining.extend(leaving(&self.disabling, Leave::Disable));
         config.disabled = self.disabled.iter().cloned().collect();

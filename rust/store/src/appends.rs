@@ -22,8 +22,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
+use aistore_core::config::WritePolicy;
 
 use crate::error::StoreError;
+use crate::files::Dir;
 use crate::identity::random_u64;
 use crate::mountpath::SharedMountpath;
 use crate::reader::ObjectReader;
@@ -74,6 +76,7 @@ pub struct AppendState {
 /// An append in progress. Dropping it takes the bytes back.
 pub struct AppendWriter {
     state: AppendState,
+    policy: WritePolicy,
     mountpath: SharedMountpath,
     path: PathBuf,
     file: File,
@@ -121,22 +124,9 @@ impl Store {
         let file = files::create(&path)?;
         drop(open);
         let state = AppendState { id, size: 0, checksum };
-        let hasher = Some(Hasher::new(checksum));
-        let (fresh, done) = (true, false);
-        let (checked, before, again) = (0, 0, None);
-        let mut writer = AppendWriter {
-            state,
-            mountpath,
-            path,
-            file,
-            hasher,
-            checked,
-            busy,
-            before,
-            again,
-            fresh,
-            done,
-        };
+        let mut writer = AppendWriter::new((bid, state), (mountpath, path), file, busy);
+        writer.hasher = Some(Hasher::new(checksum));
+        writer.fresh = true;
         if let Some(present) = present {
             writer.copy(&present)?;
             writer.before = writer.state.size;
@@ -163,25 +153,36 @@ impl Store {
         mountpath.check_writable()?;
         let OpenSession { file, again } = files::open_at(&path, state)?;
         let hasher = if again.is_none() { shared.appends.take_hasher(state) } else { None };
-        let (fresh, done) = (false, false);
-        let (checked, before) = (state.size, state.size);
-        Ok(AppendWriter {
-            state,
-            mountpath,
-            path,
-            file,
-            hasher,
-            checked,
-            busy,
-            before,
-            again,
-            fresh,
-            done,
-        })
+        let mut writer = AppendWriter::new((bid, state), (mountpath, path), file, busy);
+        (writer.hasher, writer.again) = (hasher, again);
+        Ok(writer)
     }
 }
 
 impl AppendWriter {
+    /// Goes on with a session of a bucket where it stands.
+    fn new(
+        (bid, state): (u64, AppendState),
+        (mountpath, path): (SharedMountpath, PathBuf),
+        file: File,
+        busy: Busy,
+    ) -> Self {
+        Self {
+            state,
+            policy: mountpath.policies.of(bid),
+            mountpath,
+            path,
+            file,
+            hasher: None,
+            checked: state.size,
+            busy,
+            before: state.size,
+            again: None,
+            fresh: false,
+            done: false,
+        }
+    }
+
     /// Appends bytes.
     ///
     /// # Errors
@@ -228,7 +229,17 @@ impl AppendWriter {
             Some(_) => {}
             None => {
                 let mark = Mark { before: self.before, size: self.state.size };
-                marks::write(&self.path, mark)?;
+                let sync = self.policy == WritePolicy::Immediate;
+                if sync {
+                    self.mountpath.unsynced.count_sync();
+                    let synced = self.file.sync_data();
+                    synced.map_err(|source| StoreError::io(&self.path, "sync", source))?;
+                }
+                marks::write(&self.path, mark, sync)?;
+                if sync {
+                    self.mountpath.unsynced.count_sync();
+                    self.mountpath.files.sync_dir(Dir::Appends)?;
+                }
                 self.busy.keep_hasher(self.state, self.hasher.take());
             }
         }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::sync::Arc;
 
+use aistore_core::config::WritePolicy;
+
 use crate::error::StoreError;
 use crate::meta::BlobId;
 use crate::mountpath::SharedMountpath;
@@ -81,20 +83,24 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// Writes what is held back and the trailer, and gives the file its final name. After this nothing
-    /// may be written.
-    pub(crate) fn publish(&mut self, trailer: &[u8], blob: BlobId) -> Result<(), StoreError> {
+    /// Writes what is held back and the trailer, and gives the file its final name, for a bucket. After this
+    /// nothing may be written.
+    pub(crate) fn publish(
+        &mut self,
+        trailer: &[u8],
+        (bid, blob): (u64, BlobId),
+    ) -> Result<(), StoreError> {
         let buffer = std::mem::take(&mut self.buffer);
         let bytes = (buffer.len() + trailer.len()) as u64;
         if self.file.is_none() && bytes <= self.mountpath.max_record_bytes {
-            return self.mountpath.append_blob(blob, &buffer, trailer);
+            return self.mountpath.append_blob((bid, blob), &buffer, trailer);
         }
         let (announced, written) = (self.hint, self.size + trailer.len() as u64);
         let file = self.file()?;
         file.append(&buffer, trailer)?;
         file.trim(announced, written)?;
         match self.file.take() {
-            Some(file) => file.publish(blob),
+            Some(file) => file.publish(bid, blob),
             None => Ok(()),
         }
     }
@@ -149,11 +155,25 @@ impl TmpFile {
         Ok(())
     }
 
-    fn publish(mut self, blob: BlobId) -> Result<(), StoreError> {
-        if let Some(name) = &self.name {
-            self.mountpath.files.publish(name, blob)?;
+    fn publish(mut self, bid: u64, blob: BlobId) -> Result<(), StoreError> {
+        let mountpath = Arc::clone(&self.mountpath);
+        let policy = mountpath.policies.of(bid);
+        let Some(name) = &self.name else { return Ok(()) };
+        if policy == WritePolicy::Immediate {
+            // By its own writer rather than by who leads the commit: large files are synced side by side.
+            mountpath.unsynced.count_sync();
+            let synced = self.file.sync_data();
+            synced.map_err(|source| StoreError::io(mountpath.path(), "sync", source))?;
         }
+        let changed = mountpath.files.publish(name, blob)?;
         self.name = None;
+        mountpath.unsynced.dirs(changed, policy);
+        if policy == WritePolicy::Delayed {
+            let file = self.file.try_clone();
+            let file =
+                file.map_err(|source| StoreError::io(mountpath.path(), "keep open", source))?;
+            mountpath.unsynced.file(blob, file, policy);
+        }
         Ok(())
     }
 }

@@ -38,6 +38,11 @@ pub(crate) const RESERVED_BID: u64 = 0;
 /// Bytes of the bucket id at the start of a key.
 pub(crate) const BID_BYTES: usize = 8;
 
+/// The bucket id in an index key; that of entries which are no objects for what is no key.
+pub(crate) fn bid_of(key: &[u8]) -> u64 {
+    key.first_chunk::<BID_BYTES>().map_or(RESERVED_BID, |bid| u64::from_be_bytes(*bid))
+}
+
 /// Splits an index key; `None` when it is not one of an object.
 pub(crate) fn split_key(key: &[u8]) -> Option<(u64, &str)> {
     let (bid, name) = key.split_first_chunk::<BID_BYTES>()?;

@@ -1,4 +1,5 @@
-//! Group commit: concurrent writers share one write of the index journal.
+//! Group commit: concurrent writers share one write of the index journal, and what it takes to bring that and
+//! their blobs to the disk.
 //!
 //! The first writer to find no commit under way becomes the leader and commits everything that is
 //! waiting, its own change included; those who arrive meanwhile form the next group. Each waiting writer
@@ -20,6 +21,8 @@ pub(crate) struct Committer {
 struct State {
     waiting: Vec<Change>,
     writers: usize,
+    /// Whether one of the writers wants all of it on the disk.
+    sync: bool,
     /// Number of the group that `waiting` will be.
     next: u64,
     /// Groups with a lower number are done.
@@ -36,15 +39,18 @@ impl std::fmt::Debug for State {
 }
 
 impl Committer {
-    /// Applies `change` by `apply`, together with those of others who wait.
+    /// Applies `changes` by `apply`, together with those of others who wait. `apply` is also told whether one of
+    /// them asks for `sync`.
     pub(crate) fn commit(
         &self,
-        change: Change,
-        apply: impl Fn(Vec<Change>) -> Result<(), StoreError>,
+        changes: Vec<Change>,
+        sync: bool,
+        apply: impl Fn(Vec<Change>, bool) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut state = self.lock();
-        state.waiting.push(change);
+        state.waiting.extend(changes);
         state.writers += 1;
+        state.sync |= sync;
         let group = state.next;
         loop {
             if state.done > group {
@@ -57,9 +63,10 @@ impl Committer {
             state.leading = true;
             let changes = std::mem::take(&mut state.waiting);
             let writers = std::mem::take(&mut state.writers);
+            let sync = std::mem::take(&mut state.sync);
             state.next += 1;
             drop(state);
-            let result = apply(changes);
+            let result = apply(changes, sync);
             state = self.lock();
             state.leading = false;
             state.done = group + 1;
@@ -106,7 +113,8 @@ mod tests {
                     for i in 0..200_u32 {
                         let key = format!("{writer:08}{i:04}").into_bytes();
                         let change = Change::Set { key: key.clone(), value: vec![1] };
-                        committer.commit(change, |changes| index.apply(changes)).unwrap();
+                        let apply = |changes, sync| index.apply(changes, sync);
+                        committer.commit(vec![change], i % 2 == 0, apply).unwrap();
                         assert!(index.get(&key).unwrap().is_some());
                     }
                 });

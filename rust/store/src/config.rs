@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aistore_core::checksum::ChecksumType;
+use aistore_core::config::WritePolicy;
 
 use crate::error::StoreError;
 use crate::meta::ObjectMeta;
@@ -48,6 +49,9 @@ pub struct StoreConfig {
     pub max_record_bytes: u64,
     /// Size at which a file of small blobs is full, at most [`MAX_SEGMENT_BYTES`], its default.
     pub segment_bytes: u64,
+    /// How durable changes are in buckets that [`Store::set_write_policies`](crate::Store::set_write_policies)
+    /// does not name. Default [`WritePolicy::Delayed`].
+    pub write_policy: WritePolicy,
 }
 
 impl StoreConfig {
@@ -60,6 +64,7 @@ impl StoreConfig {
             index_cache_bytes: DEFAULT_INDEX_CACHE_BYTES,
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
             segment_bytes: MAX_SEGMENT_BYTES,
+            write_policy: WritePolicy::Delayed,
         }
     }
 }

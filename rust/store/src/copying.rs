@@ -64,9 +64,10 @@ pub(crate) fn copy_part(
         ..ObjectMeta::default()
     };
     let role = Role::Part { upload: 0, number };
-    writer.publish(&trailer::encode(role, object.bid, object.name, &meta), blob)?;
+    let trailer = trailer::encode(role, object.bid, object.name, &meta);
+    writer.publish(&trailer, (object.bid, blob))?;
     // What names a part may be committed elsewhere.
-    home.settle_blobs()?;
+    home.settle_blobs(object.bid)?;
     Ok(blob)
 }
 

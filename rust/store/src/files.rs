@@ -17,6 +17,17 @@ use crate::space::Room;
 const DIR_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
 
+/// A directory whose names can be brought to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Dir {
+    /// Where the directories of blobs are.
+    Blobs,
+    /// One of those.
+    Shard(u8),
+    Segments,
+    Appends,
+}
+
 /// Directories below `ais/`, held open: an operation on a blob then resolves two short names only.
 #[derive(Debug)]
 pub(crate) struct Files {
@@ -104,8 +115,10 @@ impl Files {
         }
     }
 
-    /// Turns a written file into blob `blob`.
-    pub(crate) fn publish(&self, tmp: &str, blob: BlobId) -> Result<(), StoreError> {
+    /// Turns a written file into blob `blob`. Returns the directories that changed, but for that of unfinished
+    /// files.
+    pub(crate) fn publish(&self, tmp: &str, blob: BlobId) -> Result<Vec<Dir>, StoreError> {
+        let mut changed = vec![shard_of(blob)];
         let name = blob_name(blob);
         let mut renamed = rustix::fs::renameat(&self.tmp, tmp, &self.blobs, &name);
         if renamed == Err(rustix::io::Errno::NOENT) {
@@ -118,9 +131,29 @@ impl Files {
                     return Err(StoreError::io(&path, "create the directory", source));
                 }
             }
+            changed.push(Dir::Blobs);
             renamed = rustix::fs::renameat(&self.tmp, tmp, &self.blobs, &name);
         }
-        renamed.map_err(|source| StoreError::io(&self.blob_path(blob), "create", source))
+        renamed.map_err(|source| StoreError::io(&self.blob_path(blob), "create", source))?;
+        Ok(changed)
+    }
+
+    /// Brings the names in a directory to the disk.
+    pub(crate) fn sync_dir(&self, dir: Dir) -> Result<(), StoreError> {
+        let path = match dir {
+            Dir::Blobs => self.path("blobs"),
+            Dir::Shard(number) => self.path("blobs").join(format!("{number:02x}")),
+            Dir::Segments => self.path("segments"),
+            Dir::Appends => self.path("appends"),
+        };
+        let synced = File::open(&path).and_then(|dir| dir.sync_all());
+        synced.map_err(|source| StoreError::io(&path, "sync", source))
+    }
+
+    /// Brings everything on the file system to the disk.
+    pub(crate) fn sync_file_system(&self) -> Result<(), StoreError> {
+        let synced = rustix::fs::syncfs(&self.tmp);
+        synced.map_err(|source| StoreError::io(&self.mountpath, "sync", source))
     }
 
     /// Opens a blob for reading; `None` when it does not exist.
@@ -258,6 +291,11 @@ pub(crate) fn read_dir(dir: &Path) -> Result<fs::ReadDir, StoreError> {
 
 /// Hex digits of a blob id that name its directory: the last two, the most evenly spread.
 const FAN_OUT_DIGITS: usize = 2;
+
+/// The directory of a blob.
+pub(crate) fn shard_of(blob: BlobId) -> Dir {
+    Dir::Shard(u8::try_from(blob.0 & 0xff).unwrap_or(0))
+}
 
 fn blob_name(blob: BlobId) -> String {
     format!("{:02x}/{blob}", blob.0 & 0xff)

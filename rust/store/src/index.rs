@@ -54,6 +54,16 @@ pub(crate) enum Change {
     },
 }
 
+impl Change {
+    /// The key of the entry; `None` for changes of what goes along with entries.
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Set { key, .. } | Self::Remove { key } => Some(key),
+            Self::Place { .. } | Self::Unplace { .. } => None,
+        }
+    }
+}
+
 /// Why an index could not be opened.
 pub(crate) enum OpenFailure {
     /// The files are damaged: rebuild.
@@ -119,9 +129,11 @@ impl Index {
         self.objects.get(key).map_err(|error| self.failed(&error))
     }
 
-    /// Applies all changes or none; on return they have reached the operating system.
-    pub(crate) fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+    /// Applies all changes or none; on return they have reached the operating system, with `sync` the disk,
+    /// and so has everything that was applied before.
+    pub(crate) fn apply(&self, changes: Vec<Change>, sync: bool) -> Result<(), StoreError> {
+        let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mut batch = self.database.batch().durability(Some(mode));
         for change in changes {
             match change {
                 Change::Set { key, value } => batch.insert(&self.objects, key, value),

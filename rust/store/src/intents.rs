@@ -56,7 +56,7 @@ pub(crate) fn commit(steps: Vec<Step>) -> Result<(), StoreError> {
     }
     // Whoever rolls the record forward looks for the blobs.
     for step in &steps {
-        step.mountpath.settle_blobs()?;
+        step.mountpath.settle_blobs(codec::bid_of(&step.key))?;
     }
     let intent = codec::key(RESERVED_BID, &format!("{PREFIX}{}", first.next_id(BlobId(0))?));
     let value = encode(steps.iter().map(|step| (step.mountpath.digest, &*step.key, &step.action)));

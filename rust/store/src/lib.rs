@@ -46,6 +46,7 @@ mod compaction;
 mod config;
 mod copying;
 mod descriptors;
+mod durability;
 mod error;
 mod faults;
 mod files;

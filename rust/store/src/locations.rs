@@ -100,8 +100,14 @@ impl Locations {
         Ok(same)
     }
 
-    /// Applies changes of the index together with all that is pending.
-    pub(crate) fn apply(&self, index: &Index, mut changes: Vec<Change>) -> Result<(), StoreError> {
+    /// Applies changes of the index together with all that is pending, with `sync` on the disk; whether there
+    /// were any.
+    pub(crate) fn apply(
+        &self,
+        index: &Index,
+        mut changes: Vec<Change>,
+        sync: bool,
+    ) -> Result<bool, StoreError> {
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut state = self.lock();
@@ -113,9 +119,9 @@ impl Locations {
             state.leaving = taken;
         }
         if changes.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let applied = index.apply(changes);
+        let applied = index.apply(changes, sync);
         let mut state = self.lock();
         let left = std::mem::take(&mut state.leaving);
         if applied.is_err() {
@@ -124,7 +130,7 @@ impl Locations {
                 state.pending.entry(blob).or_insert(location);
             }
         }
-        applied
+        applied.map(|()| true)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -153,13 +159,13 @@ mod tests {
         assert_eq!(locations.get(&index, blob).unwrap(), Some(at(16)));
         assert_eq!(index.location(blob).unwrap(), None);
         let change = Change::Set { key: b"12345678name".to_vec(), value: vec![1] };
-        locations.apply(&index, vec![change]).unwrap();
+        locations.apply(&index, vec![change], false).unwrap();
         assert_eq!(index.location(blob).unwrap(), Some(at(16)));
         assert!(index.get(b"12345678name").unwrap().is_some());
         assert_eq!(locations.take(&index, blob).unwrap(), Some(at(16)));
         assert_eq!(locations.take(&index, blob).unwrap(), None);
         assert_eq!(locations.get(&index, blob).unwrap(), None);
-        locations.apply(&index, Vec::new()).unwrap();
+        locations.apply(&index, Vec::new(), false).unwrap();
         assert_eq!(index.location(blob).unwrap(), None);
     }
 
@@ -168,7 +174,7 @@ mod tests {
         let (index, _dir) = index();
         let (locations, blob) = (Locations::default(), BlobId(7));
         locations.place(blob, at(16));
-        locations.apply(&index, Vec::new()).unwrap();
+        locations.apply(&index, Vec::new(), false).unwrap();
         assert!(!locations.relocate(&index, blob, at(99), at(200)).unwrap());
         assert!(locations.relocate(&index, blob, at(16), at(200)).unwrap());
         assert!(!locations.relocate(&index, blob, at(16), at(300)).unwrap());
@@ -191,7 +197,7 @@ mod tests {
                         for _ in 0..3 {
                             assert!(locations.get(index, blob).unwrap().is_some());
                         }
-                        locations.apply(index, Vec::new()).unwrap();
+                        locations.apply(index, Vec::new(), false).unwrap();
                         assert!(index.location(blob).unwrap().is_some());
                     }
                 });

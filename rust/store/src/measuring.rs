@@ -47,7 +47,8 @@ impl BareIndex {
         let location = Location { segment: low(number >> 26), offset: low(number), length: 10_360 };
         self.locations.place(BlobId(number), location);
         let change = Change::Set { key: codec::key(bid, name), value: codec::encode_value(meta) };
-        self.committer.commit(change, |changes| self.locations.apply(&self.index, changes))
+        let apply = |changes, sync| self.locations.apply(&self.index, changes, sync).map(drop);
+        self.committer.commit(vec![change], false, apply)
     }
 
     /// The metadata of an object.

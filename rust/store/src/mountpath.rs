@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aistore_core::config::WritePolicy;
 use aistore_core::placement;
 use rustix::fs::FlockOperation;
 
@@ -14,6 +15,7 @@ use crate::codec;
 use crate::commit::Committer;
 use crate::config::Limits;
 use crate::descriptors::Descriptors;
+use crate::durability::{Policies, Unsynced};
 use crate::error::StoreError;
 use crate::faults::Counts;
 use crate::files::Files;
@@ -23,7 +25,7 @@ use crate::index::{Change, Index, OpenFailure};
 use crate::locations::Locations;
 use crate::meta::{BlobId, ObjectMeta, Role};
 use crate::rebuild;
-use crate::segments::{HEADER_BYTES, Header, Location, Segments};
+use crate::segments::{HEADER_BYTES, Header, Location, PREAMBLE_BYTES, Segments};
 use crate::space::{Space, Watermark};
 use crate::stored::Stored;
 
@@ -52,6 +54,9 @@ pub(crate) struct Mountpath {
     pub(crate) interrupted: bool,
     /// Greatest id that an earlier run may have given out.
     pub(crate) first_of_run: BlobId,
+    /// How durable what belongs to a bucket is to be.
+    pub(crate) policies: Policies,
+    pub(crate) unsynced: Unsynced,
     committer: Committer,
     ids: BlobIds,
     run: Mutex<RunState>,
@@ -128,7 +133,7 @@ impl Mountpath {
         peers: &BTreeSet<String>,
         scattered: bool,
         limits: Limits,
-        watermark: Watermark,
+        (watermark, policies): (Watermark, Policies),
     ) -> Result<Self, StoreError> {
         let Claimed { files, format, run, lock, .. } = claimed;
         let torn = files.empty_tmp()?;
@@ -170,6 +175,8 @@ impl Mountpath {
             uuid: format.uuid,
             interrupted: !clean || rebuilt.is_some(),
             first_of_run: BlobId(last),
+            policies,
+            unsynced: Unsynced::default(),
             committer: Committer::default(),
             ids: BlobIds::new(BlobId(last), run.id_ceiling),
             run: Mutex::new(run),
@@ -251,17 +258,62 @@ impl Mountpath {
         Ok(())
     }
 
-    /// Applies one change; on return it survives the end of the process. After an error it is unknown
-    /// until a restart whether the change took place.
+    /// Applies one change; on return it is as durable as the policy of its bucket says, and so are the blobs
+    /// that were published before on this mountpath. After an error it is unknown until a restart whether the
+    /// change took place.
     pub(crate) fn commit(&self, change: Change) -> Result<(), StoreError> {
-        let apply = |changes| self.locations.apply(&self.index, changes);
-        self.committer.commit(change, apply).inspect_err(|error| self.note_failure(error))
+        self.commit_all(vec![change])
     }
 
     /// Applies many changes at once; otherwise as [`commit`](Self::commit).
     pub(crate) fn commit_all(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let applied = self.locations.apply(&self.index, changes);
-        applied.inspect_err(|error| self.note_failure(error))
+        let immediate = |key: &[u8]| self.policies.of_key(key) == WritePolicy::Immediate;
+        let sync = changes.iter().filter_map(Change::key).any(immediate);
+        self.commit_group(changes, sync)
+    }
+
+    fn commit_group(&self, changes: Vec<Change>, sync: bool) -> Result<(), StoreError> {
+        let committed = self.committer.commit(changes, sync, |changes, sync| {
+            if sync {
+                // A failed sync may not be tried again: the system forgets what it could not write.
+                self.check_writable()?;
+                self.unsynced.sync_urgent(&self.files, &self.segments)?;
+            }
+            self.apply(changes, sync)
+        });
+        committed.inspect_err(|error| self.note_failure(error))
+    }
+
+    fn apply(&self, changes: Vec<Change>, sync: bool) -> Result<(), StoreError> {
+        let applied = self.locations.apply(&self.index, changes, sync)?;
+        match (applied, sync) {
+            (true, false) => self.unsynced.index_written(),
+            (true, true) => {
+                // The journal is one: what was written before is on the disk with it.
+                self.unsynced.take_index();
+                self.unsynced.count_sync();
+            }
+            (false, true) if self.unsynced.take_index() => {
+                self.unsynced.count_sync();
+                self.index.sync()?;
+            }
+            (false, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Brings everything that was written so far to the disk, but for what belongs to buckets whose policy is
+    /// never to.
+    pub(crate) fn write_back(&self) -> Result<(), StoreError> {
+        self.check_writable()?;
+        let written = self.unsynced.sync_all(&self.files, &self.segments).and_then(|()| {
+            if !self.unsynced.take_index() {
+                return Ok(());
+            }
+            self.unsynced.count_sync();
+            self.index.sync()
+        });
+        written.inspect_err(|error| self.note_failure(error))
     }
 
     fn note_failure(&self, error: &StoreError) {
@@ -270,21 +322,30 @@ impl Mountpath {
         self.unswept.store(true, Ordering::Relaxed);
     }
 
-    /// Appends a small blob to a segment. It is there for good with the next commit on this mountpath: that
-    /// of the entry which names it. Where the entry goes to another one, call
+    /// Appends a small blob of a bucket to a segment. It is there for good with the next commit on this
+    /// mountpath: that of the entry which names it. Where the entry goes to another one, call
     /// [`settle_blobs`](Self::settle_blobs) before.
     pub(crate) fn append_blob(
         &self,
-        blob: BlobId,
+        (bid, blob): (u64, BlobId),
         payload: &[u8],
         trailer: &[u8],
     ) -> Result<(), StoreError> {
-        self.segments.append(blob, payload, trailer, |at| self.locations.place(blob, at))
+        let policy = self.policies.of(bid);
+        self.segments.append(blob, payload, trailer, |at| {
+            self.locations.place(blob, at);
+            self.unsynced.segment(at.segment, u64::from(at.offset) == PREAMBLE_BYTES, policy);
+        })
     }
 
-    /// On return the blobs published so far survive the end of the process.
-    pub(crate) fn settle_blobs(&self) -> Result<(), StoreError> {
-        if self.locations.is_settled() { Ok(()) } else { self.commit_all(Vec::new()) }
+    /// On return the blobs of a bucket published so far are as durable as its policy says.
+    pub(crate) fn settle_blobs(&self, bid: u64) -> Result<(), StoreError> {
+        // Somebody may be at it, so not even nothing to do means that it is done.
+        let sync = self.policies.of(bid) == WritePolicy::Immediate;
+        if !sync && self.locations.is_settled() {
+            return Ok(());
+        }
+        self.commit_group(Vec::new(), sync)
     }
 
     /// Opens a blob; `None` when it does not exist. With `keep`, one in a file of its own stays open.
@@ -367,6 +428,7 @@ impl Mountpath {
     /// Removes a blob that the index no longer refers to.
     pub(crate) fn discard(&self, blob: BlobId) {
         self.descriptors.forget(blob);
+        self.unsynced.forget(blob);
         let removed = match self.locations.take(&self.index, blob) {
             Ok(Some(at)) => {
                 let file = self.segments.file(at.segment).ok().flatten();
@@ -398,7 +460,11 @@ impl Mountpath {
     /// Flushes the index and records that this run ended in order.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
         self.commit_all(Vec::new())?;
+        self.unsynced.sync_all(&self.files, &self.segments)?;
         self.segments.sync()?;
+        if self.unsynced.take_unpromised() {
+            self.files.sync_file_system()?;
+        }
         self.index.sync()?;
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         // What is still unswept stays so: the next start then sweeps again.

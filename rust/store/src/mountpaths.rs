@@ -362,8 +362,8 @@ fn open_another(
                 .to_owned(),
         });
     }
-    let watermark = shared.watermark.clone();
-    let mountpath = Mountpath::open(claimed, &peers, true, admin.limits, watermark)?;
+    let rules = (shared.watermark.clone(), shared.policies.clone());
+    let mountpath = Mountpath::open(claimed, &peers, true, admin.limits, rules)?;
     // Parts there may have been discarded while it was away.
     mountpath.leave_unswept();
     sweep::vouch(&mountpath);

@@ -108,7 +108,7 @@ impl Gathered<'_> {
                 changes.push(Change::Set { key, value: codec::encode_entry(role, &meta) });
             }
         }
-        if changes.is_empty() { Ok(()) } else { self.index.apply(changes) }
+        if changes.is_empty() { Ok(()) } else { self.index.apply(changes, false) }
     }
 }
 

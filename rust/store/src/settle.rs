@@ -375,7 +375,7 @@ fn publish_seats(
         };
         if let Some(mut writer) = writer {
             let trailer = trailer::encode(role, object.bid, object.name, &meta);
-            writer.publish(&trailer, blob).inspect_err(|_| abandon(&new))?;
+            writer.publish(&trailer, (object.bid, blob)).inspect_err(|_| abandon(&new))?;
             new.push((Arc::clone(&mountpath), blob));
         }
         written.push(Written { mountpath, role, meta });

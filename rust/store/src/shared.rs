@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::appends::Appends;
 use crate::codec;
+use crate::durability::Policies;
 use crate::error::StoreError;
 use crate::index::Change;
 use crate::intents::{self, Step};
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) appends: Appends,
     /// How full the file systems may get; each mountpath of the set goes by it.
     pub(crate) watermark: Watermark,
+    /// How durable the changes of each bucket are to be.
+    pub(crate) policies: Policies,
     /// Parts that are being read.
     pub(crate) pins: Arc<Pins>,
     /// Held while segments are compacted.
@@ -56,7 +59,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(set: MountpathSet, watermark: Watermark) -> Self {
+    pub(crate) fn new(set: MountpathSet, watermark: Watermark, policies: Policies) -> Self {
         let names = (0..NAME_LOCKS).map(|_| Mutex::default()).collect();
         Self {
             set: ArcSwap::from_pointee(set),
@@ -66,6 +69,7 @@ impl Shared {
             uploads: Uploads::default(),
             appends: Appends::default(),
             watermark,
+            policies,
             pins: Arc::default(),
             compacting: Mutex::default(),
             kept: Mutex::default(),

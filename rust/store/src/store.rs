@@ -1,16 +1,19 @@
 //! The store: objects over all mountpaths.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 
+use aistore_core::config::WritePolicy;
+
 use crate::appends;
 use crate::codec::{self, RESERVED_BID};
 use crate::config::{Condition, Limits, MAX_SEGMENT_BYTES, PutOptions, StoreConfig};
 use crate::descriptors::MAX_CACHED_BLOB_BYTES;
+use crate::durability::Policies;
 use crate::error::StoreError;
 use crate::faults::Tried;
 use crate::heal;
@@ -80,10 +83,10 @@ impl Store {
             segment_bytes: config.segment_bytes.min(MAX_SEGMENT_BYTES),
         };
         // At once, as each may have a journal to replay or an index to rebuild.
-        let watermark = Watermark::default();
+        let rules = (Watermark::default(), Policies::new(config.write_policy));
         let opened: Vec<_> = std::thread::scope(|scope| {
             let open = |one| {
-                scope.spawn(|| Mountpath::open(one, &peers, scattered, limits, watermark.clone()))
+                scope.spawn(|| Mountpath::open(one, &peers, scattered, limits, rules.clone()))
             };
             let threads: Vec<_> = claimed.into_iter().map(open).collect();
             threads.into_iter().map(ScopedJoinHandle::join).collect()
@@ -100,7 +103,8 @@ impl Store {
         appends::roll_forward(&set)?;
         manifests::settle(&set)?;
         let cancel = Arc::new(AtomicBool::new(false));
-        let shared = Arc::new(Shared::new(set, watermark));
+        let (watermark, policies) = rules.clone();
+        let shared = Arc::new(Shared::new(set, watermark, policies));
         // A disabled mountpath may hold descriptions of what would seem to be orphans.
         let sweepers = if config.disabled.is_empty() {
             sweep::start(&shared, &cancel)?
@@ -386,6 +390,31 @@ impl Store {
         let _open = self.shared.enter()?;
         self.shared.remove_released();
         Ok(())
+    }
+
+    /// Sets how durable the changes of each bucket are when they return, by bucket id. Buckets that are not named
+    /// have the policy of [`StoreConfig::write_policy`].
+    pub fn set_write_policies(&self, policies: HashMap<u64, WritePolicy>) {
+        self.shared.policies.set(policies);
+    }
+
+    /// Brings to the disk what was written to buckets whose policy is [`WritePolicy::Delayed`]: call it every
+    /// few seconds.
+    ///
+    /// # Errors
+    ///
+    /// The first one of a mountpath, after all were tried. Such a mountpath takes no more changes: what the
+    /// system could not write may be lost.
+    pub fn write_back(&self) -> Result<(), StoreError> {
+        // Without keeping the store open meanwhile: this may take long, and nobody must wait for it.
+        let set = self.shared.set();
+        let results: Vec<_> = set.members().iter().map(|one| one.write_back()).collect();
+        results.into_iter().collect()
+    }
+
+    /// How often anything was brought to the disk so far: files, directories and the index.
+    pub fn syncs(&self) -> u64 {
+        self.shared.set().members().iter().map(|one| one.unsynced.syncs()).sum()
     }
 
     /// Refuses further changes, waits for those under way, and records that the store ended in order, so

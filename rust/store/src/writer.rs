@@ -261,12 +261,13 @@ impl ObjectWriter {
                 let mountpath = Arc::clone(copy.mountpath());
                 let blob = mountpath.next_id(meta.blob)?;
                 let entry = ObjectMeta { blob, copies: Vec::new(), ..meta.clone() };
-                copy.publish(&trailer::encode(role, self.bid, &self.name, &entry), blob)?;
+                let trailer = trailer::encode(role, self.bid, &self.name, &entry);
+                copy.publish(&trailer, (self.bid, blob))?;
                 meta.copies.push(Place { mountpath: mountpath.digest, blob });
                 entries.push((mountpath, codec::encode_entry(role, &entry)));
             }
             let trailer = trailer::encode(Role::Object, self.bid, &self.name, &meta);
-            self.blob.publish(&trailer, meta.blob)
+            self.blob.publish(&trailer, (self.bid, meta.blob))
         };
         if let Err(error) = published() {
             for ((mountpath, _), place) in entries.iter().zip(&meta.copies) {
@@ -399,9 +400,9 @@ pub(crate) fn publish_part(
         blob: mountpath.next_id(BlobId(0))?,
         ..ObjectMeta::default()
     };
-    blob.publish(&trailer::encode(role, bid, name, &meta), meta.blob)?;
+    blob.publish(&trailer::encode(role, bid, name, &meta), (bid, meta.blob))?;
     // What names a part may be committed elsewhere.
-    mountpath.settle_blobs()?;
+    mountpath.settle_blobs(bid)?;
     let place = Place { mountpath: mountpath.digest, blob: meta.blob };
     Ok(Part { size: meta.size, crc32c, places: vec![place] })
 }
@@ -415,9 +416,9 @@ pub(crate) fn publish_manifest(
     meta: &ObjectMeta,
 ) -> Result<BlobId, StoreError> {
     let mut blob = BlobWriter::for_description(Arc::clone(mountpath))?;
-    blob.publish(&trailer::encode(role, bid, name, meta), meta.blob)?;
+    blob.publish(&trailer::encode(role, bid, name, meta), (bid, meta.blob))?;
     // What is recorded of it may be committed elsewhere first.
-    mountpath.settle_blobs()?;
+    mountpath.settle_blobs(bid)?;
     Ok(meta.blob)
 }
 

@@ -193,9 +193,14 @@ pub const CATALOG: &[(&str, Effect, &str)] = {
         ("arch.*", Stored, "making archives"),
         ("lso.*", Stored, "listings hold no state on targets between pages"),
         (
-            "write_policy.*",
+            "write_policy.md",
+            Stored,
+            "changes of metadata alone are as durable as `write_policy.data` says",
+        ),
+        (
+            "write_policy.data",
             Bucket,
-            "when data and metadata are written; objects are always handed to the kernel before the answer, and not fsynced (see reliability.md)",
+            "when objects and their index entries reach the disk: before the answer, within seconds, or when the kernel sees fit (see reliability.md)",
         ),
         ("rate_limit.backend.*", Bucket, "requests to remote buckets; stored there too"),
         ("rate_limit.frontend.*", Bucket, "GET, PUT and DELETE of a bucket per interval"),

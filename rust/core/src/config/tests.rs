@@ -146,7 +146,6 @@ fn keepalive_is_never_shorter_than_its_limit() {
 #[test]
 fn read_only_keys_are_refused() {
     for (key, value) in [
-        ("write_policy.data", "immediate"),
         ("net.http.write_buffer_size", "4096"),
         ("net.http.READ_buffer_size", "4096"),
         ("keepalivetracker.proxy.name", "x"),
@@ -161,7 +160,6 @@ fn read_only_keys_are_refused() {
         json!({"config_version": "8"}),
         json!({"net": {"http": {"read_buffer_size": 1}}}),
         json!({"keepalivetracker": {"target": {"name": "x"}}}),
-        json!({"write_policy": {"data": "never"}}),
     ] {
         refused(config().patched(&patch), &["read-only"]);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     BackendRateConf, ChunksConf, ClusterConfig, EcConf, FrontendRateConf, LruConf, MirrorConf,
-    RateLimitConf, WritePolicy, WritePolicyConf,
+    RateLimitConf,
 };
 use serde_json::Value;
 
@@ -75,13 +75,6 @@ impl LruConf {
     }
 }
 
-impl WritePolicyConf {
-    pub(crate) fn validate(&self) -> Result<(), ApiError> {
-        let good = self.data == WritePolicy::Immediate;
-        require(good, "write_policy.data", format!("{:?}", self.data).to_lowercase(), "immediate")
-    }
-}
-
 impl RateLimitConf {
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
         let BackendRateConf { interval, max_tokens, num_retries, .. } = self.backend;
@@ -122,7 +115,6 @@ impl ClusterConfig {
         self.ec.validate()?;
         self.chunks.validate()?;
         self.lru.validate()?;
-        self.write_policy.validate()?;
         self.rate_limit.validate()?;
         mirror_or_chunks(&self.mirror, &self.chunks)?;
         let features = self.features;

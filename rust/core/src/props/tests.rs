@@ -86,8 +86,8 @@ fn bad_patches_name_key_value_and_what_is_accepted() {
     refused(patch(json!({"checksum": {"type": "sha1"}})), &["checksum.type", "sha1", "`md5`"]);
     refused(patch(json!({"force": 1})), &["force", "1", "true or false"]);
     refused(
-        patch(json!({"write_policy": {"data": "delayed"}})),
-        &["write_policy.data", "delayed", "immediate"],
+        patch(json!({"write_policy": {"data": "soon"}})),
+        &["write_policy.data", "soon", "immediate"],
     );
     refused(patch(json!({"features": "6144"})), &["Disable-Cold-GET"]);
     refused(patch(json!({"features": "1073741824"})), &["features"]);

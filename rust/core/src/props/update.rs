@@ -98,7 +98,6 @@ impl BucketProps {
         self.ec.validate()?;
         self.chunks.validate()?;
         self.lru.validate()?;
-        self.write_policy.validate()?;
         self.rate_limit.validate()?;
         self.extra.validate()?;
         mirror_or_chunks(&self.mirror, &self.chunks)?;

@@ -23,6 +23,7 @@ mod moss;
 pub(crate) mod objects;
 mod parts;
 mod place;
+mod policies;
 pub(crate) mod promote;
 pub(crate) mod put;
 pub(crate) mod read;
@@ -122,11 +123,12 @@ impl Target {
         // What TLS sends must be seen by it.
         let sendfile = ctx.tls.is_none() && sends_files(&store).await;
         let objects = Arc::new(Objects::within(store, ctx.memory.clone()).with_sendfile(sendfile));
-        ctx.tasks.spawn_until_stop(forget_destroyed(ctx.state.clone(), Arc::clone(&objects)));
+        ctx.tasks.spawn_until_stop(follow_buckets(ctx.state.clone(), Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(parts::expire(Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(capacity::follow(ctx.clone(), Arc::clone(&objects.store)));
         ctx.tasks.spawn_until_stop(parts::tidy(Arc::clone(&objects)));
         ctx.tasks.spawn_until_stop(upkeep::compact(Arc::clone(&objects)));
+        ctx.tasks.spawn_until_stop(upkeep::write_back(Arc::clone(&objects)));
         Arc::new(Self {
             ctx,
             objects,
@@ -304,14 +306,16 @@ fn depends_on_present(req: &Req) -> bool {
     }
 }
 
-/// Lets go of the open files of destroyed buckets, which would keep the space of removed blobs.
-async fn forget_destroyed(mut state: watch::Receiver<Arc<ClusterState>>, objects: Arc<Objects>) {
+/// Keeps to the buckets that there are: lets go of the open files of destroyed ones, which would keep the space of
+/// removed blobs, and tells the store the policies of the others.
+async fn follow_buckets(mut state: watch::Receiver<Arc<ClusterState>>, objects: Arc<Objects>) {
     let mut seen = state.borrow().bmd.version;
     while state.changed().await.is_ok() {
         let current = Arc::clone(&state.borrow_and_update());
         if current.bmd.version != seen {
             seen = current.bmd.version;
             let bids: HashSet<u64> = current.bmd.iter().map(|(_, props)| props.bid).collect();
+            objects.policies.follow(&objects.store, &current.bmd);
             objects.readers.keep_buckets(&bids);
         }
     }

@@ -10,6 +10,7 @@ use aistore_store::{ObjectReader, Store};
 use super::buffers::BufferPool;
 use super::failure::store_failure;
 use super::members::MemberCache;
+use super::policies::Policies;
 use super::read::Extent;
 use super::readers::ReaderCache;
 use super::writing::Writing;
@@ -55,6 +56,7 @@ pub(crate) struct Objects {
     pub(crate) members: MemberCache,
     pub(crate) pool: BufferPool,
     pub(crate) writing: Writing,
+    pub(crate) policies: Policies,
     /// Whether this target's connections can send from files.
     pub(crate) sendfile: bool,
 }
@@ -71,7 +73,8 @@ impl Objects {
         let members = MemberCache::within(memory.shares().members);
         let pool = BufferPool::new(memory);
         let writing = Writing::default();
-        Self { store, readers, members, pool, writing, sendfile: false }
+        let policies = Policies::default();
+        Self { store, readers, members, pool, writing, policies, sendfile: false }
     }
 
     /// The same, for connections that send from files.

@@ -82,11 +82,13 @@ impl Target {
         let state = self.state_for(req).await;
         if let Some(entry) = state.bmd.entry(&bucket) {
             let entry = Arc::clone(entry);
+            self.objects.policies.follow(&self.objects.store, &state.bmd);
             return Ok(Found { state, entry });
         }
         let state = self.ctx.catch_up(None).await;
         let entry = state.bmd.entry(&bucket).map(Arc::clone);
         let entry = entry.ok_or_else(|| ApiError::bucket_not_found(&bucket))?;
+        self.objects.policies.follow(&self.objects.store, &state.bmd);
         Ok(Found { state, entry })
     }
 

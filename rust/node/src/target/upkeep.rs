@@ -33,6 +33,25 @@ pub(super) async fn compact(objects: Arc<Objects>) {
     }
 }
 
+/// Longest time between two write-backs, but for the time that one takes: what a write policy of `delayed` may
+/// lose with the power.
+const WRITE_BACK_PERIOD: Duration = Duration::from_secs(3);
+
+/// Brings to the disk what was written to buckets whose policy is `delayed`, until dropped.
+pub(super) async fn write_back(objects: Arc<Objects>) {
+    let mut ticks = tokio::time::interval(WRITE_BACK_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let store = Arc::clone(&objects.store);
+        match tokio::task::spawn_blocking(move || store.write_back()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "what was written did not reach the disk"),
+            Err(error) => tracing::error!(%error, "a write-back was lost"),
+        }
+    }
+}
+
 /// Set when the task is dropped: the blocking half ends soon after.
 #[derive(Default)]
 struct Cancel(Arc<AtomicBool>);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
+use aistore_core::config::WritePolicy;
 
 use super::files::{self, find, name_of};
 use super::intent::{self, Intent};
@@ -14,6 +15,7 @@ use super::{AppendState, COPY_BYTES, marks};
 use crate::codec;
 use crate::config::PutOptions;
 use crate::error::StoreError;
+use crate::files::{Dir, shard_of};
 use crate::intents::{self, Step};
 use crate::meta::{BlobId, ObjectMeta, Part, Place, Role};
 use crate::mountpath::SharedMountpath;
@@ -80,6 +82,7 @@ impl Store {
             ..ObjectMeta::default()
         };
         let before = shared.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
+        let policy = mountpath.policies.of(bid);
         let session = Session { mountpath: &mountpath, file: &file, path: &path };
         let blob = session.describe(&home, (bid, name), &mut meta)?;
         if !Arc::ptr_eq(&home, &mountpath) {
@@ -94,7 +97,14 @@ impl Store {
             value: codec::encode_value(&meta),
         };
         let intent_key = intent::key(state.id);
+        if policy == WritePolicy::Immediate {
+            file.sync_data().map_err(|source| StoreError::io(&path, "sync", source))?;
+        }
         intent.begin(&intent_key, (&mountpath, &path), (&home, meta.blob))?;
+        mountpath.unsynced.dirs([Dir::Appends, Dir::Blobs, shard_of(blob)], policy);
+        if policy == WritePolicy::Delayed {
+            mountpath.unsynced.file(blob, file, policy);
+        }
         let mut steps = vec![Step::set(&home, key.clone(), intent.value)];
         steps.push(Step::forget(&mountpath, intent_key));
         steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));

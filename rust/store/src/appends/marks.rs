@@ -54,12 +54,15 @@ pub(crate) fn session_of(name: &str) -> Option<&str> {
     name.strip_suffix(SUFFIX)?.strip_suffix('.')
 }
 
-/// Writes the mark; it survives the end of the process.
-pub(crate) fn write(session: &Path, mark: Mark) -> Result<(), StoreError> {
+/// Writes the mark; it survives the end of the process, with `sync` loss of power, but for its name.
+pub(crate) fn write(session: &Path, mark: Mark, sync: bool) -> Result<(), StoreError> {
     let path = path_of(session);
-    let file = File::options().write(true).create(true).truncate(false).open(&path);
-    let written = file.and_then(|file| file.write_all_at(&mark.encode(), 0));
-    written.map_err(|source| StoreError::io(&path, "write to", source))
+    let write = || {
+        let file = File::options().write(true).create(true).truncate(false).open(&path)?;
+        file.write_all_at(&mark.encode(), 0)?;
+        if sync { file.sync_data() } else { Ok(()) }
+    };
+    write().map_err(|source| StoreError::io(&path, "write to", source))
 }
 
 /// Reads the mark; `None` where none was written, or not whole.
@@ -93,7 +96,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let session = directory.path().join("1-2-3");
         assert_eq!(read(&session).unwrap(), None);
-        write(&session, mark).unwrap();
+        write(&session, mark, true).unwrap();
         assert_eq!(read(&session).unwrap(), Some(mark));
         assert_eq!(session_of("1-2-3.at"), Some("1-2-3"));
         assert_eq!(session_of("1-2-3"), None);

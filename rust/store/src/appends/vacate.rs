@@ -100,6 +100,8 @@ fn copy(
             break;
         }
     }
+    // The original goes as soon as this has its name.
+    to.sync_data().map_err(|source| StoreError::io(home.path(), "sync", source))?;
     let modified = about.modified().map_err(read)?;
     to.set_modified(modified).map_err(wrote)
 }
@@ -121,8 +123,10 @@ fn place(
     }
     // Without its session the mark means nothing, so it goes first.
     if let Some(mark) = marks::read(from)? {
-        marks::write(to, mark)?;
+        marks::write(to, mark, true)?;
     }
     fs::rename(tmp, to).map_err(|source| StoreError::io(to, "create", source))?;
+    let named = to.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
+    named.map_err(|source| StoreError::io(to, "sync", source))?;
     Ok(true)
 }

@@ -307,13 +307,18 @@ impl Segments {
         let mut numbers = std::mem::take(&mut *self.unsynced());
         numbers.extend(self.active().as_ref().map(|active| active.number));
         for number in &numbers {
-            let Some(file) = self.file(*number)? else { continue };
-            if let Err(source) = file.sync_data() {
+            if let Err(error) = self.sync_one(*number) {
                 self.unsynced().extend(&numbers);
-                return Err(StoreError::io(&self.path(*number), "sync", source));
+                return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Brings what was appended to a segment so far to the disk. One that is gone has nothing left.
+    pub(crate) fn sync_one(&self, number: u32) -> Result<(), StoreError> {
+        let Some(file) = self.file(number)? else { return Ok(()) };
+        file.sync_data().map_err(|source| StoreError::io(&self.path(number), "sync", source))
     }
 
     fn unsynced(&self) -> MutexGuard<'_, BTreeSet<u32>> {

@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use aistore_core::checksum::{ChecksumType, checksum};
 use aistore_core::list::directory;
 use aistore_store::inspect::{BlobInfo, each_blob};
 use aistore_store::{
-    AppendState, BlobId, ListQuery, ObjectMeta, PutOptions, Store, StoreConfig, StoreError,
+    AppendState, BlobId, Compacted, ListQuery, ObjectMeta, PutOptions, Store, StoreConfig,
+    StoreError,
 };
 
 pub(crate) const BID: u64 = 1 << 63 | 5;
@@ -85,6 +88,19 @@ pub(crate) fn flip(fixture: &Fixture, blob: BlobId, at: u64) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, found.offset + at).unwrap();
     file.write_all_at(&[byte[0] ^ 4], found.offset + at).unwrap();
+}
+
+/// Compacts what there is to compact. Until the sweep of the start is over nothing is.
+pub(crate) fn compacted(store: &Store) -> Compacted {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let done = store.compact(&AtomicBool::new(false));
+        if done.segments > 0 {
+            return done;
+        }
+        assert!(Instant::now() < deadline, "nothing was compacted within a minute: {done:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Every blob of a mountpath that is not waste.

@@ -1,0 +1,146 @@
+//! What is on the disk when a change returns, as far as the store's own calls tell. That the calls suffice is shown
+//! where loss of power is simulated.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::pedantic,
+    reason = "in helpers of tests a panic is the report"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use aistore_core::checksum::ChecksumType;
+use aistore_core::config::WritePolicy;
+use aistore_store::{Chunks, PartOptions, PutOptions, Store, StoreConfig};
+use support::{BID, Fixture, delete, get, options, put, uname};
+
+fn open(fixture: &Fixture, write_policy: WritePolicy) -> Store {
+    Store::open(StoreConfig { write_policy, ..fixture.config() }).unwrap()
+}
+
+/// Calls that bring something to the disk while this runs.
+fn syncs(store: &Store, work: impl FnOnce()) -> u64 {
+    let before = store.syncs();
+    work();
+    store.syncs() - before
+}
+
+/// Checks that a change needs syncs and leaves none to be made.
+fn is_immediate(store: &Store, what: &str, work: impl FnOnce()) {
+    assert!(syncs(store, work) > 0, "{what} synced nothing");
+    assert_eq!(syncs(store, || store.write_back().unwrap()), 0, "{what} left something");
+}
+
+fn put_large(store: &Store, name: &str, chunked: bool) {
+    let chunks = chunked.then_some(Chunks { from: 100_000, size: 100_000 });
+    let options = PutOptions { chunks, size_hint: Some(350_000), copies: 2, ..options() };
+    let mut writer = store.begin_put(BID, &uname(BID, name), name, options).unwrap();
+    writer.write(&vec![7; 350_000]).unwrap();
+    writer.finish().unwrap();
+}
+
+#[test]
+fn every_immediate_change_is_on_the_disk_when_it_returns() {
+    for fixture in [Fixture::new(1), Fixture::new(3), Fixture::of_files(3)] {
+        let store = open(&fixture, WritePolicy::Immediate);
+        let u = |name| uname(BID, name);
+        is_immediate(&store, "a put", || drop(put(&store, "a", &[1; 500]).unwrap()));
+        is_immediate(&store, "an overwrite", || drop(put(&store, "a", &[2; 500]).unwrap()));
+        is_immediate(&store, "a large put", || put_large(&store, "large", false));
+        is_immediate(&store, "a chunked put", || put_large(&store, "chunked", true));
+        is_immediate(&store, "a patch", || {
+            let change = |custom: &mut BTreeMap<_, _>| {
+                custom.insert("k".to_owned(), "v".to_owned());
+            };
+            store.patch_custom(BID, &u("a"), "a", change).unwrap().unwrap();
+        });
+        for (from, to) in [("a", "b"), ("large", "c"), ("chunked", "d")] {
+            is_immediate(&store, "a rename", || {
+                store.rename(BID, (&u(from), from), (&u(to), to)).unwrap().unwrap();
+            });
+        }
+        is_immediate(&store, "a delete", || assert!(delete(&store, "b")));
+        let object = (BID, &*u("log"), "log");
+        let mut state = None;
+        is_immediate(&store, "an append's begin and end", || {
+            let mut writer = store.begin_append(object, ChecksumType::Xxhash2).unwrap();
+            writer.write(b"one").unwrap();
+            let first = writer.finish().unwrap();
+            let mut writer = store.continue_append((BID, &u("log")), first).unwrap();
+            writer.write(b"two").unwrap();
+            state = Some(writer.finish().unwrap());
+        });
+        is_immediate(&store, "a flush", || {
+            store.flush_append(object, state.unwrap(), &options()).unwrap();
+        });
+        is_immediate(&store, "an upload", || {
+            let checksum = ChecksumType::Xxhash2;
+            let id = store.start_upload(object, BTreeMap::new(), checksum, 7).unwrap();
+            for number in [2, 1] {
+                let (object, options) = ((BID, "log"), PartOptions::default());
+                let mut writer = store.begin_part(object, id, number, options).unwrap();
+                writer.write(&[number as u8; 90_000]).unwrap();
+                writer.finish().unwrap();
+            }
+            store.complete_upload(object, id, &[1, 2], &options()).unwrap();
+        });
+        is_immediate(&store, "a bucket's end", || assert!(store.destroy_bucket(BID).unwrap() > 0));
+    }
+}
+
+#[test]
+fn a_delayed_change_is_written_back_later_and_others_never() {
+    for fixture in [Fixture::new(1), Fixture::of_files(1)] {
+        let store = open(&fixture, WritePolicy::Delayed);
+        assert_eq!(syncs(&store, || drop(put(&store, "a", &[1; 500]).unwrap())), 0);
+        assert!(syncs(&store, || store.write_back().unwrap()) >= 2, "blob and index");
+        assert_eq!(syncs(&store, || store.write_back().unwrap()), 0);
+        store.set_write_policies([(BID, WritePolicy::Never)].into());
+        assert_eq!(syncs(&store, || drop(put(&store, "b", &[1; 500]).unwrap())), 0);
+        // The index is one for all buckets.
+        assert!(syncs(&store, || store.write_back().unwrap()) <= 1);
+        store.set_write_policies([(BID, WritePolicy::Immediate)].into());
+        assert!(syncs(&store, || drop(put(&store, "c", &[1; 500]).unwrap())) >= 2);
+        assert_eq!(get(&store, "b").unwrap(), [1; 500]);
+    }
+}
+
+#[test]
+fn more_files_than_are_kept_open_are_written_back_too() {
+    let fixture = Fixture::of_files(1);
+    let store = open(&fixture, WritePolicy::Delayed);
+    for i in 0..300 {
+        put(&store, &format!("o{i}"), b"x").unwrap();
+    }
+    let calls = syncs(&store, || store.write_back().unwrap());
+    assert!((1..300).contains(&calls), "{calls}");
+    assert_eq!(syncs(&store, || store.write_back().unwrap()), 0);
+}
+
+#[test]
+fn writers_at_the_same_time_share_the_calls() {
+    let fixture = Fixture::new(1);
+    let store = open(&fixture, WritePolicy::Immediate);
+    let alone = syncs(&store, || {
+        for i in 0..20 {
+            put(&store, &format!("alone{i}"), &[1; 10_000]).unwrap();
+        }
+    });
+    assert!(alone >= 40, "blob and index of each: {alone}");
+    let together = syncs(&store, || {
+        std::thread::scope(|scope| {
+            for thread in 0..32 {
+                let store = &store;
+                scope.spawn(move || {
+                    for i in 0..20 {
+                        put(store, &format!("o{thread}-{i}"), &[1; 10_000]).unwrap();
+                    }
+                });
+            }
+        });
+    });
+    // Alone they would need 1,280.
+    assert!(together < 1000, "{together} calls for 640 puts");
+}
