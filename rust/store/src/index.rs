@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fjall::compaction::Leveled;
 use fjall::config::{CompressionPolicy, PartitioningPolicy};
@@ -28,6 +29,13 @@ const OPEN_TABLES: usize = 64;
 /// Background threads: with two, the engine keeps one for flushing; with one, the write buffer grows
 /// without bound while that one compacts (measured: 80 MiB instead of 2).
 const WORKERS: usize = 2;
+
+/// Entries that are worth a file of their own.
+const LEAST_LOAD: usize = 16 * 1024;
+/// Files that a load leaves unmerged, and how often and how long it waits for there to be no more.
+const MOST_LOADED: usize = 16;
+const LOAD_WAITS: usize = 6_000;
+const LOAD_WAIT: Duration = Duration::from_millis(5);
 
 const KEYSPACE: &str = "objects";
 const LOCATIONS: &str = "locations";
@@ -145,6 +153,46 @@ impl Index {
             }
         }
         batch.commit().map_err(|error| self.failed(&error))
+    }
+
+    /// Takes in many entries and locations, each in ascending order and each key once, without the journal: for
+    /// an index that counts only once [`mark_complete`](Self::mark_complete) was called. They are on the disk then.
+    pub(crate) fn load(
+        &self,
+        entries: Vec<(Vec<u8>, Vec<u8>)>,
+        places: Vec<(BlobId, Location)>,
+    ) -> Result<(), StoreError> {
+        if entries.len() + places.len() < LEAST_LOAD {
+            let set = entries.into_iter().map(|(key, value)| Change::Set { key, value });
+            let place = places.into_iter().map(|(blob, location)| Change::Place { blob, location });
+            return self.apply(set.chain(place).collect(), false);
+        }
+        let places = places.into_iter().map(|(blob, at)| (segments::key(blob), at.encode()));
+        self.load_into(&self.objects, entries.into_iter())?;
+        self.load_into(&self.locations, places)
+    }
+
+    fn load_into<K: Into<fjall::Slice>, V: Into<fjall::Slice>>(
+        &self,
+        table: &Keyspace,
+        sorted: impl Iterator<Item = (K, V)>,
+    ) -> Result<(), StoreError> {
+        let load = || -> fjall::Result<()> {
+            let mut loading = table.start_ingestion()?;
+            for (key, value) in sorted {
+                loading.write(key, value)?;
+            }
+            loading.finish()
+        };
+        load().map_err(|error| self.failed(&error))?;
+        // Each load is one more file to look into until the engine has merged it: let it keep up.
+        for _ in 0..LOAD_WAITS {
+            if table.l0_table_count() <= MOST_LOADED {
+                break;
+            }
+            std::thread::sleep(LOAD_WAIT);
+        }
+        Ok(())
     }
 
     /// Where a blob lies among the segments.

@@ -88,7 +88,7 @@ fn thread_seconds() -> f64 {
 }
 
 /// Processor time of this process, in user and system mode, ended threads included.
-fn process_seconds() -> f64 {
+pub fn process_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = text.rsplit(')').next().unwrap_or_default();
     let fields = after.split_whitespace().skip(11).take(2);

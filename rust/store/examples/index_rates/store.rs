@@ -7,7 +7,7 @@ use std::time::Instant;
 use aistore_core::checksum::ChecksumType;
 use aistore_store::{ListQuery, PutOptions, Store, StoreConfig};
 
-use crate::meter::{anonymous_mib, mix, used};
+use crate::meter::{anonymous_mib, mix, process_seconds, used};
 use crate::{Options, name};
 
 pub const BID: u64 = 1 << 63 | 1;
@@ -135,6 +135,7 @@ pub fn child(step: &str, options: &Options) {
     let store = Store::open(config(options)).unwrap();
     let seconds = start.elapsed().as_secs_f64();
     meter.value(title, "s", seconds);
+    meter.value("  processor time of it", "s", process_seconds());
     meter.value("  anonymous memory then", "MiB", anonymous_mib());
     let once = name(options.objects / 2);
     assert!(store.head(BID, &uname(&once), &once).unwrap().is_some());

@@ -8,6 +8,10 @@ use super::record::{ALIGNMENT, HEADER_BYTES, Header, PREAMBLE, PREAMBLE_BYTES, s
 
 /// Read at once: the trailer of a record lies before the header of the next, so one read brings both.
 const WINDOW_BYTES: usize = 1024;
+/// Read at once where records are so small that reading past their payloads saves nothing.
+const WIDE_WINDOW_BYTES: usize = 256 << 10;
+/// Records of up to this size are small: a page or two each.
+const SMALL_STRIDE: u64 = 4096;
 
 /// One record, and where it starts.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +30,8 @@ pub(crate) struct Scan<'f> {
     skipped: u64,
     window: Vec<u8>,
     window_at: u64,
+    /// Bytes of the last record.
+    stride: u64,
 }
 
 impl<'f> Scan<'f> {
@@ -47,6 +53,7 @@ impl<'f> Scan<'f> {
             skipped: 0,
             window: Vec::new(),
             window_at: 0,
+            stride: u64::MAX,
         })
     }
 
@@ -89,6 +96,7 @@ impl<'f> Scan<'f> {
                 && let Ok(offset) = u32::try_from(start)
             {
                 self.next = end;
+                self.stride = header.stride();
                 return Ok(Some(Record { offset, header }));
             }
             self.next = start + ALIGNMENT;
@@ -112,7 +120,8 @@ impl<'f> Scan<'f> {
             start
         } else {
             let left = usize::try_from(self.length - offset).unwrap_or(usize::MAX);
-            self.window.resize(length.max(WINDOW_BYTES).min(left), 0);
+            let ahead = if self.stride > SMALL_STRIDE { WINDOW_BYTES } else { WIDE_WINDOW_BYTES };
+            self.window.resize(length.max(ahead).min(left), 0);
             self.window_at = offset;
             if let Err(error) = self.file.read_exact_at(&mut self.window, offset) {
                 self.window.clear();
