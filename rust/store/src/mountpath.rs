@@ -149,7 +149,7 @@ impl Mountpath {
             (Some(_), None) => BlobId(0),
             (None, None) => rebuild::greatest_blob(&files, &segments)?,
         };
-        if !clean {
+        if !clean && !segments.is_numbered() {
             // A number that the index knows must not be given to another segment.
             for entry in index.locations() {
                 segments.pass_over(entry?.1.segment);

@@ -7,6 +7,7 @@
 
 mod dead;
 mod location;
+mod numbers;
 mod record;
 mod scan;
 mod table;
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use location::{Location, blob_of, key};
@@ -37,6 +39,10 @@ pub(crate) struct Segments {
     dir: PathBuf,
     /// Size at which a segment is full.
     full_bytes: u64,
+    /// Whether the bound of the numbers was known at the start.
+    numbered: bool,
+    /// Bound of the numbers given out; see [`numbers`].
+    bound: AtomicU32,
     table: Mutex<Table>,
     active: Mutex<Option<Active>>,
     /// Segments to which records were moved that may not be on the disk yet.
@@ -79,6 +85,7 @@ impl Segments {
                     table.add(number, bytes);
                 }
                 Some((number, Kind::List)) => lists.push((number, path)),
+                None if path.file_name().is_some_and(|name| name == numbers::NAME) => {}
                 None => tracing::warn!(path = %path.display(), "not a segment; ignored"),
             }
         }
@@ -93,9 +100,15 @@ impl Segments {
             }
         }
         let full_bytes = limits.segment_bytes;
+        let bound = numbers::read(&dir)?;
+        if let (Some(bound), false) = (bound, clean) {
+            table.pass_over(bound.saturating_sub(1));
+        }
         let segments = Self {
             dir,
             full_bytes,
+            numbered: bound.is_some(),
+            bound: AtomicU32::new(bound.unwrap_or(0)),
             table: Mutex::new(table),
             active: Mutex::new(None),
             unsynced: Mutex::default(),
@@ -124,6 +137,11 @@ impl Segments {
             tracing::warn!(path = %path.display(), "not all of this segment are records");
         }
         Ok(())
+    }
+
+    /// Whether numbers that only the index knows of are passed over already.
+    pub(crate) fn is_numbered(&self) -> bool {
+        self.numbered
     }
 
     /// Gives out no number up to this one any more.
@@ -193,6 +211,9 @@ impl Segments {
     /// Makes a new, empty segment.
     fn start(&self) -> Result<Active, StoreError> {
         let number = self.table().next_number();
+        // Called by who holds `active`, so by one at a time.
+        let bound = numbers::reserve(&self.dir, number, self.bound.load(Ordering::Relaxed))?;
+        self.bound.store(bound, Ordering::Relaxed);
         let (path, salt) = (self.path(number), fastrand::u32(..));
         let create = || -> io::Result<File> {
             let file = File::options().read(true).write(true).create_new(true).open(&path)?;

@@ -149,3 +149,21 @@ fn full_segments_are_left_and_removed_ones_stay_readable_for_who_reads_them() {
     let next = append(&segments, 5000, b"x", b"t");
     assert_eq!(next.segment, places[1199].segment);
 }
+
+#[test]
+fn after_a_crash_the_number_of_a_lost_segment_is_not_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let segments = open(dir.path(), true);
+    assert!(!segments.is_numbered());
+    let lost = append(&segments, 1, b"payload", b"trailer").segment;
+    drop(segments);
+    std::fs::remove_file(dir.path().join(format!("segments/{lost:08x}.segment"))).unwrap();
+    let segments = open(dir.path(), false);
+    assert!(segments.is_numbered());
+    let next = append(&segments, 2, b"payload", b"trailer").segment;
+    assert!(next > lost);
+    drop(segments);
+    // A run that ended in order has lost nothing: its numbers go on.
+    let segments = open(dir.path(), true);
+    assert_eq!(append(&segments, 3, b"payload", b"trailer").segment, next);
+}
