@@ -122,6 +122,7 @@ impl Store {
         let busy = shared.appends.enter(id.0)?;
         let path = path_of(&mountpath, bid, uname, id.0);
         let file = files::create(&path)?;
+        step!("append: session begun");
         drop(open);
         let state = AppendState { id, size: 0, checksum };
         let mut writer = AppendWriter::new((bid, state), (mountpath, path), file, busy);
@@ -204,6 +205,7 @@ impl AppendWriter {
         }
         let written = self.file.write_all_at(bytes, self.state.size);
         written.map_err(|source| StoreError::io(&self.path, "write to", source))?;
+        step!("append: bytes written");
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
@@ -240,6 +242,7 @@ impl AppendWriter {
                     self.mountpath.unsynced.count_sync();
                     self.mountpath.files.sync_dir(Dir::Appends)?;
                 }
+                step!("append: mark written");
                 self.busy.keep_hasher(self.state, self.hasher.take());
             }
         }

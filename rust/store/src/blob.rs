@@ -77,6 +77,7 @@ impl BlobWriter {
         if let Some(written) = self.file.take() {
             let mut file = TmpFile::create(Arc::clone(&home))?;
             written.copy_to(&mut file)?;
+            step!("blob: copied to another mountpath");
             self.file = Some(file);
         }
         self.mountpath = home;
@@ -99,6 +100,7 @@ impl BlobWriter {
         let file = self.file()?;
         file.append(&buffer, trailer)?;
         file.trim(announced, written)?;
+        step!("blob: written");
         match self.file.take() {
             Some(file) => file.publish(bid, blob),
             None => Ok(()),
@@ -166,6 +168,7 @@ impl TmpFile {
             synced.map_err(|source| StoreError::io(mountpath.path(), "sync", source))?;
         }
         let changed = mountpath.files.publish(name, blob)?;
+        step!("blob: published");
         self.name = None;
         mountpath.unsynced.dirs(changed, policy);
         if policy == WritePolicy::Delayed {

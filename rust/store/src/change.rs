@@ -164,6 +164,7 @@ impl Shared {
             return Err(error);
         }
 
+        step!("change: described");
         let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&wanted))];
         steps.extend(copies.steps);
         let mut superseded = Vec::new();
@@ -176,12 +177,14 @@ impl Shared {
         intents::commit(steps)
             .inspect_err(|_| self.set().members().iter().for_each(|one| one.leave_unswept()))?;
 
+        step!("change: committed");
         let mut kept: HashSet<Place> = wanted.copies.iter().copied().collect();
         kept.insert(main);
         kept.extend(wanted.parts.iter().flat_map(|part| &part.places));
         superseded.retain(|place| !kept.contains(place));
         for place in superseded {
             self.discard(place);
+            step!("change: old blob discarded");
         }
         Ok(wanted)
     }
@@ -239,6 +242,7 @@ fn redescribe_copies(
         let anew = ObjectMeta { blob, copies: Vec::new(), ..wanted.clone() };
         let role = Role::Copy { main };
         publish_manifest(&mountpath, role, bid, name, &anew)?;
+        step!("change: description of a copy published");
         copies.steps.push(Step::set(&mountpath, key.to_vec(), codec::encode_entry(role, &anew)));
         copies.places.push(Place { mountpath: mountpath.digest, blob });
     }

@@ -6,10 +6,11 @@
 //! is a blocked thread, so the group is bounded by the caller's pool of threads.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::error::StoreError;
 use crate::index::Change;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
 pub(crate) struct Committer {

@@ -111,7 +111,9 @@ fn compact_one(
             // All of it is on the disk before the place where it came from goes.
             segments.sync()?;
             mountpath.index.sync()?;
+            step!("compaction: all on the disk");
             segments.remove(fill.number)?;
+            step!("compaction: segment removed");
             return Ok(moved);
         }
     }
@@ -146,6 +148,7 @@ fn move_batch(
         // With the checksum that it had: what is damaged stays known as such.
         segments.append_record(&record.header, payload, trailer, |at| placed = Some(at))?;
         let Some(to) = placed else { continue };
+        step!("compaction: record appended again");
         segments.note_moved_to(to.segment);
         if mountpath.locations.relocate(&mountpath.index, blob, from, to)? {
             left.push(from);
@@ -155,6 +158,7 @@ fn move_batch(
         }
     }
     mountpath.commit_all(Vec::new())?;
+    step!("compaction: moves committed");
     // Should this pass end early: an index that is rebuilt must not find them alive once they are deleted.
     for from in left {
         segments.mark_dead(from);

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use lru::LruCache;
 
+use crate::error::StoreError;
 use crate::meta::BlobId;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Larger blobs are opened each time: the cost vanishes beside the transfer, and a cached descriptor
 /// of a deleted blob would hold its space.
@@ -29,13 +31,37 @@ impl Descriptors {
         self.lock().get(&blob).cloned()
     }
 
-    pub(crate) fn insert(&self, blob: BlobId, file: &Arc<File>) {
+    /// Keeps a blob open, unless it has been removed since it was opened: that would hold its space.
+    pub(crate) fn keep(
+        &self,
+        blob: BlobId,
+        file: &Arc<File>,
+        is_there: impl FnOnce() -> Result<bool, StoreError>,
+    ) {
         // The evicted descriptor is closed after the lock is released.
         let _evicted = self.lock().push(blob, Arc::clone(file));
+        step!("descriptors: kept");
+        // Looked for after it can be found here, as who removes it does so before he looks here.
+        if !is_there().unwrap_or(false) {
+            self.forget(blob);
+        }
     }
 
-    pub(crate) fn forget(&self, blob: BlobId) {
+    /// Forgets a blob that `remove` takes away.
+    pub(crate) fn remove<T>(&self, blob: BlobId, remove: impl FnOnce() -> T) -> T {
+        let removed = remove();
+        step!("descriptors: blob removed");
+        self.forget(blob);
+        removed
+    }
+
+    fn forget(&self, blob: BlobId) {
         let _closed = self.lock().pop(&blob);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> Vec<Arc<File>> {
+        self.lock().iter().map(|(_, file)| Arc::clone(file)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<BlobId, Arc<File>>> {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use aistore_core::config::WritePolicy;
 use arc_swap::ArcSwap;
@@ -18,6 +18,7 @@ use crate::error::StoreError;
 use crate::files::{Dir, Files};
 use crate::meta::BlobId;
 use crate::segments::Segments;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Files kept open until they are written back; with more, the whole file system is.
 const MAX_FILES: usize = 256;

@@ -316,7 +316,9 @@ pub(crate) fn replace_file(path: &Path, content: &[u8], durable: bool) -> Result
         if durable {
             file.sync_all()?;
         }
+        step!("small file: about to be replaced");
         fs::rename(&new, path)?;
+        step!("small file: replaced");
         match path.parent() {
             Some(parent) if durable => File::open(parent)?.sync_all(),
             _ => Ok(()),

@@ -1,10 +1,11 @@
 //! Blob ids: growing, unique over restarts, without a write per id.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::StoreError;
 use crate::meta::BlobId;
+use crate::sync::Mutex;
 
 /// How far the stored bound runs ahead, in nanoseconds: 18 minutes, so that it is rewritten rarely.
 pub(crate) const CEILING_STEP: u64 = 1 << 40;

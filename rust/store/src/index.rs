@@ -83,6 +83,7 @@ pub(crate) enum OpenFailure {
 /// Key and value of an entry.
 pub(crate) type Entry = (fjall::Slice, fjall::Slice);
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Index {
     // Dropped before the database: the engine wants its keyspaces gone first.
     objects: Keyspace,

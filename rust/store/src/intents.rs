@@ -65,10 +65,13 @@ pub(crate) fn commit(steps: Vec<Step>) -> Result<(), StoreError> {
     let mut changes: Vec<_> = own.into_iter().map(Step::change).collect();
     changes.push(Change::Set { key: intent.clone(), value });
     first.commit_all(changes)?;
+    step!("intent: recorded");
     for step in others {
         let mountpath = Arc::clone(&step.mountpath);
         mountpath.commit(step.change())?;
+        step!("intent: step taken");
     }
+    step!("intent: about to be forgotten");
     first.commit(Change::Remove { key: intent })
 }
 
@@ -113,6 +116,7 @@ pub(crate) fn roll_forward(set: &MountpathSet) -> Result<(), StoreError> {
                     Some(at) => apply(set, at, key, action)?,
                     None => waiting.push((digest, key, action)),
                 }
+                step!("intent: step taken at the next start");
             }
             if waiting.is_empty() {
                 mountpath.commit(Change::Remove { key: key.to_vec() })?;

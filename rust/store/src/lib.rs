@@ -37,6 +37,9 @@
 //! All calls block on the disk: call them off the async workers. [`ObjectReader::read_at_nowait`] alone
 //! never waits for the disk.
 
+#[macro_use]
+mod steps;
+
 mod appends;
 mod blob;
 mod change;
@@ -64,6 +67,8 @@ mod manifests;
 #[doc(hidden)]
 pub mod measuring;
 mod meta;
+#[cfg(test)]
+mod models;
 mod mountpath;
 mod mountpaths;
 mod payload;
@@ -83,6 +88,7 @@ mod store;
 mod stored;
 mod survey;
 mod sweep;
+mod sync;
 mod trailer;
 mod uploads;
 mod usage;

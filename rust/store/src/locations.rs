@@ -5,12 +5,13 @@
 //! crash, a record without a location is waste, as a blob without an entry is.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use crate::error::StoreError;
 use crate::index::{Change, Index};
 use crate::meta::BlobId;
 use crate::segments::Location;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Removals that wait for a commit to take them along; with more, one is made for them.
 const MAX_PENDING: usize = 4096;

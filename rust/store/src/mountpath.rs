@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use aistore_core::config::WritePolicy;
 use aistore_core::placement;
@@ -28,6 +28,7 @@ use crate::rebuild;
 use crate::segments::{HEADER_BYTES, Header, Location, PREAMBLE_BYTES, Segments};
 use crate::space::{Space, Watermark};
 use crate::stored::Stored;
+use crate::sync::Mutex;
 
 /// Its presence asks the next start to rebuild the index.
 const REBUILD_MARKER: &str = "rebuild";
@@ -133,16 +134,32 @@ impl Mountpath {
         peers: &BTreeSet<String>,
         scattered: bool,
         limits: Limits,
+        rules: (Watermark, Policies),
+    ) -> Result<Self, StoreError> {
+        let index =
+            |files: &Files, segments: &Segments| open_index(files, segments, limits.cache_bytes);
+        Self::open_with(claimed, peers, scattered, limits, rules, index)
+    }
+
+    /// As [`open`](Self::open), with what opens the index and says whether, and up to which blob, it was rebuilt.
+    pub(crate) fn open_with(
+        claimed: Claimed,
+        peers: &BTreeSet<String>,
+        scattered: bool,
+        limits: Limits,
         (watermark, policies): (Watermark, Policies),
+        index: impl FnOnce(&Files, &Segments) -> Result<(Index, Option<BlobId>), StoreError>,
     ) -> Result<Self, StoreError> {
         let Claimed { files, format, run, lock, .. } = claimed;
         let torn = files.empty_tmp()?;
+        step!("open: unfinished uploads removed");
         if torn > 0 {
             tracing::info!(mountpath = %files.mountpath().display(), torn, "unfinished uploads removed");
         }
         let clean = run.as_ref().is_some_and(|run| run.clean);
         let segments = Segments::open(files.path("segments"), clean, limits)?;
-        let (index, rebuilt) = open_index(&files, &segments, limits.cache_bytes)?;
+        let (index, rebuilt) = index(&files, &segments)?;
+        step!("open: index opened");
         // The stored bound is missing or a crash may have lost it: look at the blobs themselves.
         let greatest = match (&run, &rebuilt) {
             (_, Some(greatest)) => *greatest,
@@ -163,6 +180,7 @@ impl Mountpath {
             scattered,
         };
         run.write(&files)?;
+        step!("open: run noted");
         Ok(Self {
             space: Space::new(watermark),
             faults: Counts::start(files.mountpath()),
@@ -367,9 +385,10 @@ impl Mountpath {
             // Moved since the lookup, by a compaction.
         }
         let Some(file) = self.files.open_blob(blob)? else { return Ok(None) };
+        step!("blob: opened");
         let file = Arc::new(file);
         if keep {
-            self.descriptors.insert(blob, &file);
+            self.descriptors.keep(blob, &file, || self.files.has_blob(blob));
         }
         Ok(Some(Stored::whole(file)))
     }
@@ -385,8 +404,8 @@ impl Mountpath {
     /// Sets a damaged blob aside.
     pub(crate) fn quarantine(&self, blob: BlobId, reason: &str) -> Result<(), StoreError> {
         if self.locations.get(&self.index, blob)?.is_none() {
-            self.descriptors.forget(blob);
-            return self.files.quarantine(&self.files.blob_path(blob), reason);
+            let path = self.files.blob_path(blob);
+            return self.descriptors.remove(blob, || self.files.quarantine(&path, reason));
         }
         let Some(stored) = self.open_blob(blob, false)? else { return Ok(()) };
         let failed = |source| StoreError::io(self.path(), "set a blob aside on", source);
@@ -427,8 +446,8 @@ impl Mountpath {
 
     /// Removes a blob that the index no longer refers to.
     pub(crate) fn discard(&self, blob: BlobId) {
-        self.descriptors.forget(blob);
         self.unsynced.forget(blob);
+        step!("discard: about to begin");
         let removed = match self.locations.take(&self.index, blob) {
             Ok(Some(at)) => {
                 let file = self.segments.file(at.segment).ok().flatten();
@@ -438,7 +457,7 @@ impl Mountpath {
                 // Many at once, as when a bucket goes, must not pile up; a failure is noted there.
                 !self.locations.is_crowded() || self.commit_all(Vec::new()).is_ok()
             }
-            Ok(None) => self.files.remove_blob(blob),
+            Ok(None) => self.descriptors.remove(blob, || self.files.remove_blob(blob)),
             Err(error) => {
                 tracing::warn!(path = %self.path().display(), %error, "cannot look for a blob");
                 false
@@ -465,10 +484,12 @@ impl Mountpath {
         if self.unsynced.take_unpromised() {
             self.files.sync_file_system()?;
         }
+        step!("close: segments on the disk");
         self.index.sync()?;
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         // What is still unswept stays so: the next start then sweeps again.
         run.clean = !self.unswept.load(Ordering::Relaxed);
+        step!("close: about to be noted");
         run.id_ceiling = self.ids.last().0;
         run.write(&self.files)
     }
@@ -514,7 +535,9 @@ fn open_index(
         Err(OpenFailure::Failed(error)) => return Err(error),
     };
     let greatest = rebuild::rebuild(files, segments, &index)?;
+    step!("rebuild: index filled");
     index.mark_complete()?;
+    step!("rebuild: index complete");
     if asked {
         fs::remove_file(&marker).map_err(|source| StoreError::io(&marker, "remove", source))?;
     }
@@ -530,6 +553,7 @@ fn set_aside(files: &Files, path: &Path, reason: &str) -> Result<(), StoreError>
     let aside: PathBuf = files.path("index.damaged");
     let remove = if aside.is_dir() { fs::remove_dir_all(&aside) } else { Ok(()) };
     remove.map_err(|source| StoreError::io(&aside, "remove", source))?;
+    step!("rebuild: place for the old index made");
     fs::rename(path, &aside).map_err(|source| StoreError::io(path, "set aside", source))
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::appends;
@@ -24,6 +24,7 @@ use crate::set::MountpathSet;
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::sweep;
+use crate::sync::{Mutex, MutexGuard};
 use crate::uploads;
 
 /// How often a resilver starts over because the mountpaths changed meanwhile.
@@ -273,6 +274,7 @@ impl Store {
         self.install(next)?;
         drop(gate);
         admin.let_go(gone)?;
+        step!("mountpaths: emptied ones left");
         Ok(true)
     }
 
@@ -311,6 +313,7 @@ impl Store {
             }
             tracing::warn!(mountpath = %mountpath.path().display(), %error, "the disk is gone");
         }
+        step!("mountpaths: set recorded");
         self.shared.set.store(Arc::new(next));
         Ok(())
     }

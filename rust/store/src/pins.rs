@@ -5,9 +5,10 @@
 //! instead, and a part that is discarded meanwhile is removed when its last reader is gone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::meta::Place;
+use crate::sync::{Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
 pub(crate) struct Pins(Mutex<State>);

@@ -207,6 +207,7 @@ impl Plan {
             for home in &plan.add {
                 let blob = copy_part(object, number, (&main.meta, part), sources, home, cancel)
                     .inspect_err(|_| work.abandon())?;
+                step!("settle: part copied");
                 work.fresh.push((Arc::clone(home), blob));
                 work.bytes += part.size;
                 places.push(Place { mountpath: home.digest, blob });
@@ -377,6 +378,7 @@ fn publish_seats(
             let trailer = trailer::encode(role, object.bid, object.name, &meta);
             writer.publish(&trailer, (object.bid, blob)).inspect_err(|_| abandon(&new))?;
             new.push((Arc::clone(&mountpath), blob));
+            step!("settle: published");
         }
         written.push(Written { mountpath, role, meta });
     }
@@ -394,6 +396,7 @@ fn write_entries(key: &[u8], written: &[Written], before: &Survey) -> Result<(),
         if !known {
             let value = codec::encode_entry(one.role, &one.meta);
             one.mountpath.commit(Change::Set { key: key.to_vec(), value })?;
+            step!("settle: entry written");
         }
     }
     Ok(())
@@ -426,6 +429,7 @@ pub(crate) fn remove_superseded(
             found.mountpath.commit(Change::Remove { key: key.to_vec() })?;
         }
         found.mountpath.discard(found.meta.blob);
+        step!("settle: superseded entry removed and blob discarded");
     }
     let kept: Vec<Place> = meta.parts.iter().flat_map(|part| part.places.clone()).collect();
     let before = survey.0.iter().flat_map(|found| &found.meta.parts);

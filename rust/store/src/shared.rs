@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -20,6 +20,7 @@ use crate::set::MountpathSet;
 use crate::settle::remove_superseded;
 use crate::space::Watermark;
 use crate::survey::Survey;
+use crate::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use crate::uploads::Uploads;
 
 /// Locks that serialise changes of one name; two names rarely share one.
@@ -180,6 +181,7 @@ impl Shared {
             let set = Step::set(home, key.to_vec(), value);
             intents::commit(std::iter::once(set).chain(stale).collect())?;
         }
+        step!("object: committed, old one not removed");
         self.clear(key, home, meta, old, before)
     }
 
@@ -227,6 +229,7 @@ impl Shared {
         for place in old.parts.iter().flat_map(|part| &part.places) {
             self.discard(*place);
         }
+        step!("version: parts discarded");
         mountpath.discard(old.blob);
     }
 

@@ -4,13 +4,14 @@
 //! an operator sets, and a reserve in bytes that nobody can switch off.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::StoreError;
 use crate::files::Files;
 use crate::mountpath::SharedMountpath;
 use crate::store::Store;
+use crate::sync::Mutex;
 
 /// Space that puts leave free, so that the index can always be written: deleting must work on a disk
 /// that is as full as it gets.

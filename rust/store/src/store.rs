@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 
 use aistore_core::config::WritePolicy;
@@ -31,6 +31,7 @@ use crate::shared::Shared;
 use crate::space::Watermark;
 use crate::survey::Survey;
 use crate::sweep;
+use crate::sync::Mutex;
 use crate::usage::{self, MountpathUsage};
 use crate::writer::ObjectWriter;
 
@@ -100,8 +101,11 @@ impl Store {
         let draining = mountpaths.split_off(count);
         let set = MountpathSet::new(mountpaths, draining, scattered)?;
         intents::roll_forward(&set)?;
+        step!("open: intents completed");
         appends::roll_forward(&set)?;
+        step!("open: flushes completed");
         manifests::settle(&set)?;
+        step!("open: manifests compared");
         let cancel = Arc::new(AtomicBool::new(false));
         let (watermark, policies) = rules.clone();
         let shared = Arc::new(Shared::new(set, watermark, policies));
@@ -115,6 +119,17 @@ impl Store {
         let sweepers = Mutex::new(sweepers);
         let admin = mountpaths::admin(config.disabled, config.draining, limits);
         Ok(Self { shared, admin, cancel, sweepers })
+    }
+
+    /// A store over mountpaths that are open already.
+    #[cfg(test)]
+    pub(crate) fn over(set: MountpathSet, limits: Limits, rules: (Watermark, Policies)) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(set, rules.0, rules.1)),
+            admin: mountpaths::admin(Vec::new(), Vec::new(), limits),
+            cancel: Arc::default(),
+            sweepers: Mutex::default(),
+        }
     }
 
     /// Starts a put of object `name` of bucket `bid`. `uname` is the object's name in the cluster, from
@@ -289,6 +304,7 @@ impl Store {
         all.0.sort_by_key(|one| (one.role == Role::Object, one.meta.blob));
         for one in &all.0 {
             one.mountpath.commit(Change::Remove { key: key.to_vec() })?;
+            step!("delete: entry removed");
         }
         for one in &all.0 {
             shared.discard_version(&one.mountpath, &one.meta);
@@ -306,6 +322,7 @@ impl Store {
     pub fn destroy_bucket(&self, bid: u64) -> Result<u64, StoreError> {
         self.abort_where(|owner, _| owner == bid)?;
         appends::remove_where(&self.shared, |owner, _| owner == bid)?;
+        step!("destroy: uploads and appends ended");
         let prefix = codec::key(bid, "");
         let end = successor(&prefix);
         let mut count = 0;
@@ -319,6 +336,7 @@ impl Store {
                 for (_, meta) in batch {
                     self.shared.discard_version(mountpath, &meta);
                 }
+                step!("destroy: batch discarded");
             }
         }
         Ok(count)
@@ -349,6 +367,7 @@ impl Store {
         if !batch.is_empty() {
             let changes = batch.iter().map(|(key, _)| Change::Remove { key: key.clone() });
             mountpath.commit_all(changes.collect())?;
+            step!("destroy: batch committed");
         }
         drop(closed);
         Ok(batch)

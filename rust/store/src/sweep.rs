@@ -142,6 +142,7 @@ fn sweep(
         let place = Place { mountpath: mountpath.digest, blob };
         if !kept.as_ref().is_some_and(|kept| kept.contains(&place)) {
             mountpath.discard(blob);
+            step!("sweep: orphan removed");
             removed += 1;
         }
     }
@@ -183,6 +184,7 @@ fn note_lost_records(mountpath: &Mountpath) -> Result<bool, StoreError> {
     }
     for at in waste {
         mountpath.segments.mark_dead(at);
+        step!("sweep: lost record noted as dead");
     }
     Ok(true)
 }

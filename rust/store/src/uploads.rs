@@ -140,6 +140,7 @@ impl Store {
             custom,
         };
         mountpath.commit(Change::Set { key: record::upload_key(id.0), value: record.encode() })?;
+        step!("upload: started");
         shared.uploads.started(id.0, checksum);
         Ok(id)
     }
@@ -197,12 +198,14 @@ impl Store {
         };
         shared.keep(&meta.parts);
         publish_manifest(&home, Role::Object, bid, name, &meta)?;
+        step!("upload: manifest published");
         let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&meta))];
         let before = shared.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
         steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
         let entries = session.keys(numbers.iter().copied());
         steps.extend(entries.map(|key| Step::forget(&session.mountpath, key)));
         intents::commit(steps)?;
+        step!("upload: completed");
         shared.uploads.ended(id.0);
         shared.clear(&key, &home, &meta, old, before.as_ref())?;
         Ok(meta)
@@ -222,6 +225,7 @@ impl Store {
         let parts = session.parts()?;
         let keys = session.keys(parts.keys().copied());
         session.mountpath.commit_all(keys.map(|key| Change::Remove { key }).collect())?;
+        step!("upload: aborted");
         shared.uploads.ended(id.0);
         for place in parts.values().flat_map(|record| &record.part.places) {
             shared.discard(*place);

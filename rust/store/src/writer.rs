@@ -1,7 +1,7 @@
 //! Writing one object.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLockReadGuard};
 
 use aistore_core::checksum::{ChecksumType, Hasher};
 
@@ -16,6 +16,7 @@ use crate::mountpath::SharedMountpath;
 use crate::set::MountpathSet;
 use crate::settle::Named;
 use crate::shared::Shared;
+use crate::sync::RwLockReadGuard;
 use crate::trailer;
 
 /// How often a put follows its object to another mountpath.
@@ -182,6 +183,7 @@ impl ObjectWriter {
         self.parts.push(Part { size: full.size(), crc32c, places: Vec::new() });
         for mut blob in std::iter::once(full).chain(full_copies) {
             let published = publish_part(&mut blob, role, self.bid, &self.name, crc32c)?;
+            step!("put: part published");
             let home = blob.mountpath();
             if !self.homes.iter().any(|known| Arc::ptr_eq(known, home)) {
                 self.homes.push(Arc::clone(home));
@@ -234,6 +236,7 @@ impl ObjectWriter {
         let before = store.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
         store.keep(&meta.parts);
         let (meta, copies) = self.publish_all(meta)?;
+        step!("put: published");
         // From here on the parts may belong to the object: dropping the writer must not remove them.
         self.parts.clear();
         let entries = copies
@@ -246,6 +249,7 @@ impl ObjectWriter {
             homes.chain([&self.home]).for_each(|home| home.leave_unswept());
             return Err(error);
         }
+        step!("put: copies committed");
         store.replace(&self.home, &key, &meta, old, before.as_ref())?;
         Ok(meta)
     }
@@ -263,6 +267,7 @@ impl ObjectWriter {
                 let entry = ObjectMeta { blob, copies: Vec::new(), ..meta.clone() };
                 let trailer = trailer::encode(role, self.bid, &self.name, &entry);
                 copy.publish(&trailer, (self.bid, blob))?;
+                step!("put: copy published");
                 meta.copies.push(Place { mountpath: mountpath.digest, blob });
                 entries.push((mountpath, codec::encode_entry(role, &entry)));
             }
@@ -404,6 +409,7 @@ pub(crate) fn publish_part(
     // What names a part may be committed elsewhere.
     mountpath.settle_blobs(bid)?;
     let place = Place { mountpath: mountpath.digest, blob: meta.blob };
+    step!("put: place of a part committed");
     Ok(Part { size: meta.size, crc32c, places: vec![place] })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use aistore_core::checksum::Hasher;
@@ -10,6 +10,7 @@ use lru::LruCache;
 
 use super::{AppendId, AppendState};
 use crate::error::StoreError;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Sessions whose checksum is kept between appends; that of others is computed from the file at the flush.
 const HASHED: NonZeroUsize = NonZeroUsize::new(1024).unwrap();

@@ -85,6 +85,7 @@ impl Store {
         let policy = mountpath.policies.of(bid);
         let session = Session { mountpath: &mountpath, file: &file, path: &path };
         let blob = session.describe(&home, (bid, name), &mut meta)?;
+        step!("flush: described");
         if !Arc::ptr_eq(&home, &mountpath) {
             shared.keep(&meta.parts);
             publish_manifest(&home, Role::Object, bid, name, &meta)?;
@@ -105,11 +106,14 @@ impl Store {
         if policy == WritePolicy::Delayed {
             mountpath.unsynced.file(blob, file, policy);
         }
+        step!("flush: file is a blob");
         let mut steps = vec![Step::set(&home, key.clone(), intent.value)];
         steps.push(Step::forget(&mountpath, intent_key));
         steps.extend(removals(&key, &home, &meta, old.as_ref(), before.as_ref()));
         intents::commit(steps)?;
+        step!("flush: committed");
         marks::remove(&path);
+        step!("flush: mark removed");
         shared.clear(&key, &home, &meta, old, before.as_ref())?;
         drop(busy);
         Ok(meta)

@@ -58,6 +58,7 @@ impl Intent {
         // After a failed write of the index, what it says is known at the next start only, which sweeps.
         let record = Change::Set { key: key.to_vec(), value: self.encode() };
         mountpath.commit(record).inspect_err(|_| home.leave_unswept())?;
+        step!("flush: intent recorded");
         publish(mountpath, path, self.blob).or_else(|error| {
             // Not to be rolled forward: more may be appended.
             let undone = mountpath.commit(Change::Remove { key: key.to_vec() });
@@ -105,6 +106,7 @@ impl Intent {
         if path.exists() {
             publish(mountpath, &path, self.blob)?;
         }
+        step!("flush: file made a blob at the next start");
         let Some((blob, _)) = codec::decode_place(&self.value) else {
             return Err(mountpath.damaged_entry());
         };
@@ -117,6 +119,7 @@ impl Intent {
         }
         let before = Survey::of(set, &self.key, false)?;
         home.commit(Change::Set { key: self.key.clone(), value: self.value })?;
+        step!("flush: committed at the next start");
         for stale in before.0.iter().filter(|found| found.mountpath.digest != home.digest) {
             stale.mountpath.commit(Change::Remove { key: self.key.clone() })?;
             stale.mountpath.leave_unswept();

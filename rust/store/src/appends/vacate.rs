@@ -61,6 +61,7 @@ fn move_one(
         home.check_writable()?;
         let (tmp, file) = home.files.create_tmp()?;
         let tmp_path = home.files.path("tmp").join(&tmp);
+        step!("vacate: session about to be copied");
         let placed = copy(home, &from, &file, session, cancel)
             .and_then(|()| place(shared, set, (&session.path, &tmp_path), &to));
         match placed {
@@ -75,6 +76,7 @@ fn move_one(
             }
         }
     }
+    step!("vacate: session copied");
     files::remove(&session.path);
     Ok(())
 }
@@ -125,6 +127,7 @@ fn place(
     if let Some(mark) = marks::read(from)? {
         marks::write(to, mark, true)?;
     }
+    step!("vacate: mark written elsewhere");
     fs::rename(tmp, to).map_err(|source| StoreError::io(to, "create", source))?;
     let named = to.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
     named.map_err(|source| StoreError::io(to, "sync", source))?;

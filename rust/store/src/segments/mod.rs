@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 pub(crate) use location::{Location, blob_of, key};
 #[cfg(fuzzing)]
@@ -29,6 +29,7 @@ use table::Table;
 use crate::config::Limits;
 use crate::error::StoreError;
 use crate::meta::BlobId;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Larger records than any that is written: payload is held back up to 64 KiB, and descriptions are small.
 const MAX_RECORD_BYTES: u64 = 128 << 10;
@@ -202,6 +203,7 @@ impl Segments {
                 return Err(StoreError::io(&self.dir, "append to a segment in", source));
             }
         }
+        step!("segment: record written");
         let offset = u32::try_from(start).unwrap_or(u32::MAX);
         let length = header.payload.saturating_add(header.trailer);
         placed(Location { segment: current.number, offset, length });
@@ -221,6 +223,7 @@ impl Segments {
             Ok(file)
         };
         let file = create().map_err(|source| StoreError::io(&path, "create", source))?;
+        step!("segment: begun");
         let file = Arc::new(file);
         let mut table = self.table();
         table.add(number, PREAMBLE_BYTES);
@@ -259,6 +262,7 @@ impl Segments {
                 None => Arc::new(dead::open(&path)?),
             };
             dead::append(&list, location.offset, u32::try_from(bytes).unwrap_or(u32::MAX))?;
+            step!("segment: record noted as dead");
             self.table().keep_list(location.segment, &list);
             Ok::<_, io::Error>(())
         };
@@ -314,6 +318,7 @@ impl Segments {
                 }
                 _ => {}
             }
+            step!("segment: file or list removed");
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Receiving one part of an upload.
 
-use std::sync::{Arc, RwLockReadGuard};
+use std::sync::Arc;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
 
@@ -12,6 +12,7 @@ use crate::index::Change;
 use crate::meta::{MAX_PARTS, Role};
 use crate::shared::Shared;
 use crate::store::Store;
+use crate::sync::RwLockReadGuard;
 use crate::writer::{RELOCATIONS, publish_part};
 
 /// How one part is sent.
@@ -143,11 +144,13 @@ impl PartWriter {
         let old = session.mountpath.index.get(&key)?;
         let role = Role::Part { upload: self.id.0, number: self.number };
         let part = publish_part(&mut self.blob, role, self.bid, &self.name, self.crc32c)?;
+        step!("upload: part published");
         let (size, mtime_ns) = (part.size, self.options.now_ns);
         let record = PartRecord { part, mtime_ns, md5 };
         let recorded = session.mountpath.commit(Change::Set { key, value: record.encode() });
         // Whether the record was written is known at the next start only, which sweeps the blob if not.
         recorded.inspect_err(|_| self.blob.mountpath().leave_unswept())?;
+        step!("upload: part recorded");
         if let Some(old) = old.and_then(|value| PartRecord::decode(&value)) {
             for place in old.part.places {
                 store.discard(place);

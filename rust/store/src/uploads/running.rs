@@ -1,12 +1,13 @@
 //! What is remembered of uploads while the process runs.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
 use lru::LruCache;
 
 use crate::meta::Part;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Locks that serialise changes of one upload.
 const LOCKS: usize = 64;

@@ -70,6 +70,7 @@ fn vacate_one(
     );
     let keys = session.keys(parts.keys().copied());
     steps.extend(keys.map(|key| Step::forget(&session.mountpath, key)));
+    step!("vacate: upload about to move");
     intents::commit(steps)
 }
 
@@ -95,6 +96,7 @@ fn vacate_part(
     let object = Named { bid: record.bid, uname: &record.uname, name: &record.name };
     let moving = (&ObjectMeta::default(), &old.part);
     let blob = copy_part(object, number, moving, &sources, home, cancel)?;
+    step!("vacate: part copied");
     let place = Place { mountpath: home.digest, blob };
     let moved = move_record(shared, &set, record, id, (number, old), place);
     if !matches!(moved, Ok(true)) {
@@ -124,6 +126,7 @@ fn move_record(
     let mut new = old.clone();
     new.part.places = vec![place];
     session.mountpath.commit(Change::Set { key, value: new.encode() })?;
+    step!("vacate: part recorded elsewhere");
     for place in &old.part.places {
         shared.discard(*place);
     }
