@@ -48,7 +48,7 @@ def test_every_section_is_there(wire: Wire) -> None:
     sections = (
         "backend mirror ec chunks log periodic timeout client proxy space lru disk rebalance resilver checksum "
         "versioning net fshc auth keepalivetracker downloader distributed_sort transport memsys tcb tco arch lso "
-        "write_policy rate_limit get_batch"
+        "write_policy rate_limit get_batch scrub"
     )
     for section in sections.split():
         assert isinstance(got[section], dict), section

@@ -91,6 +91,8 @@ pub struct ClusterConfig {
     pub net: NetConf,
     /// Filesystem health checks.
     pub fshc: FshcConf,
+    /// Damage at rest.
+    pub scrub: ScrubConf,
     /// Who may do what.
     pub auth: AuthConf,
     /// Heartbeats.

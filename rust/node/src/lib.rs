@@ -29,6 +29,7 @@ mod mountpaths;
 mod node;
 mod overrides;
 mod process;
+mod scrub;
 mod sendfile;
 mod server;
 mod status;

@@ -173,6 +173,19 @@ pub struct Metrics {
     pub removal_faults: Count,
     /// Health checks of mountpaths that errors set off.
     pub health_checks: Count,
+    /// Blobs that were looked at for damage.
+    pub scrub_blobs: Count,
+    /// Bytes of blobs that were looked at for damage.
+    pub scrub_bytes: Count,
+    /// Damaged blobs found at rest.
+    pub scrub_damaged: Count,
+    /// Damaged blobs that were replaced.
+    pub scrub_healed: Count,
+    /// Damaged blobs that were set aside with nothing to replace them.
+    pub scrub_quarantined: Count,
+    /// When the scrub last completed a pass over the mountpath that waits longest for one, in seconds since the
+    /// Unix epoch; 0 before the first.
+    pub scrub_completed: Level,
     /// Redirects sent.
     pub redirects: Count,
     /// Open connections.
@@ -206,6 +219,12 @@ impl Metrics {
             write_faults: Count::default(),
             removal_faults: Count::default(),
             health_checks: Count::default(),
+            scrub_blobs: Count::default(),
+            scrub_bytes: Count::default(),
+            scrub_damaged: Count::default(),
+            scrub_healed: Count::default(),
+            scrub_quarantined: Count::default(),
+            scrub_completed: Level::default(),
             redirects: Count::default(),
             connections: Level::default(),
             baseline: Mutex::default(),
@@ -229,6 +248,18 @@ impl Metrics {
             bytes,
         );
         registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register_with_unit(
+            "scrub_payload",
+            "Bytes of blobs that were compared with their checksums",
+            Unit::Bytes,
+            metrics.scrub_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "scrub_completed_time",
+            "End of the last pass over the mountpath that waits longest for one, since the Unix epoch",
+            Unit::Seconds,
+            metrics.scrub_completed.clone(),
+        );
         metrics.registry = registry;
         metrics
     }
@@ -280,7 +311,7 @@ impl Metrics {
     }
 
     /// Plain counts with their names in the tracker, if they are there, and for Prometheus.
-    fn counts(&self) -> [(&Count, &'static str, &'static str, &'static str); 7] {
+    fn counts(&self) -> [(&Count, &'static str, &'static str, &'static str); 11] {
         [
             (
                 &self.bad_checksums,
@@ -312,6 +343,30 @@ impl Metrics {
                 "err.fshc.n",
                 "mountpath_checks",
                 "Health checks of mountpaths that I/O errors set off",
+            ),
+            (
+                &self.scrub_blobs,
+                "scrub.n",
+                "scrub_blobs",
+                "Blobs that were compared with their checksums",
+            ),
+            (
+                &self.scrub_damaged,
+                "err.scrub.n",
+                "scrub_damaged",
+                "Blobs that were found damaged at rest",
+            ),
+            (
+                &self.scrub_healed,
+                "scrub.healed.n",
+                "scrub_healed",
+                "Damaged blobs that were replaced",
+            ),
+            (
+                &self.scrub_quarantined,
+                "scrub.quarantined.n",
+                "scrub_quarantined",
+                "Damaged blobs that were set aside with nothing to replace them",
             ),
             (&self.redirects, "", "redirects", "Requests answered with the address of the owner"),
         ]
@@ -360,7 +415,8 @@ impl Metrics {
         let delays = delays.iter().map(|(delay, name, ..)| (*name, delay.nanoseconds.get()));
         let counts = self.counts();
         let counts = counts.iter().map(|(count, name, ..)| (*name, count.get()));
-        let sizes = [("ver.change.size", self.version_bytes.get())];
+        let sizes =
+            [("ver.change.size", self.version_bytes.get()), ("scrub.size", self.scrub_bytes.get())];
         let all = delays.chain(counts).chain(sizes);
         out.extend(
             all.filter(|(name, value)| !name.is_empty() && *value != 0)
@@ -386,6 +442,7 @@ impl Metrics {
             out.insert(name.to_owned(), kind);
         }
         out.insert("ver.change.size".into(), "size");
+        out.insert("scrub.size".into(), "size");
         out.insert("state.flags".into(), "gauge");
         out.insert("up.ns.time".into(), "special");
         out

@@ -164,6 +164,26 @@ pub const CATALOG: &[(&str, Effect, &str)] = {
             "I/O errors within `fshc.io_err_time` that start a check; checks of a mountpath are at least 10 s apart",
         ),
         ("fshc.io_err_time", Live, "time within which I/O errors add up"),
+        (
+            "scrub.enabled",
+            Live,
+            "every blob is read now and then and compared with its checksum; what is damaged is set aside, and replaced from a copy where there is one",
+        ),
+        (
+            "scrub.rate",
+            Live,
+            "bytes that are read per second and mountpath; an eighth of it while the target serves much",
+        ),
+        (
+            "scrub.interval",
+            Live,
+            "time from the begin of one pass over a mountpath to that of the next",
+        ),
+        (
+            "scrub.quarantine_time",
+            Live,
+            "time after which damaged blobs that were set aside are removed; `0s` for never",
+        ),
         ("auth.*", Stored, "authentication and authorization"),
         ("keepalivetracker.proxy.*", Stored, "gateways keep each other alive by their consensus"),
         ("keepalivetracker.proxy.interval", Stored, "as above; at least `timeout.max_keepalive`"),

@@ -158,6 +158,18 @@ sections! {
         enabled: bool = true,
     }
 
+    /// Looking for damage at rest. Not in the protocol.
+    ScrubConf {
+        /// On or off.
+        enabled: bool = true,
+        /// Bytes read per second and mountpath, 64 KiB to 1 TiB.
+        rate: Size = Size(32 << 20),
+        /// From the begin of one pass to that of the next, at least 1 s.
+        interval: GoDuration = GoDuration::from_secs(7 * 24 * 3600),
+        /// Damaged blobs that were set aside go after this time, at least 1 h; 0 = never.
+        quarantine_time: GoDuration = GoDuration::from_secs(30 * 24 * 3600),
+    }
+
     /// Heartbeats.
     KeepaliveConf {
         /// Of gateways.

@@ -269,6 +269,7 @@ impl ClusterConfig {
         between("fshc.error_limit", fshc.error_limit, 2, u32::MAX)?;
         between("fshc.io_err_limit", fshc.io_err_limit, 10, u32::MAX)?;
         within("fshc.io_err_time", fshc.io_err_time, 10, MINUTE)?;
+        self.validate_scrub()?;
         let http = &self.net.http;
         require(
             http.domain_tls.is_empty(),
@@ -293,6 +294,17 @@ impl ClusterConfig {
             let good =
                 share.is_empty() || share.parse::<f64>().is_ok_and(|p| (0.0..=1.0).contains(&p));
             require(good, "tracing.sampler_probability", share, "0.0 to 1.0")?;
+        }
+        Ok(())
+    }
+
+    fn validate_scrub(&self) -> Result<(), ApiError> {
+        let scrub = &self.scrub;
+        let good = (64 * KIB..=TIB).contains(&scrub.rate.0);
+        require(good, "scrub.rate", scrub.rate, "64KiB to 1TiB (per second)")?;
+        at_least("scrub.interval", scrub.interval, GoDuration::from_secs(1))?;
+        if scrub.quarantine_time.0 > Duration::ZERO {
+            at_least("scrub.quarantine_time", scrub.quarantine_time, GoDuration::from_secs(HOUR))?;
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::mountpaths::{self, Labels, States};
 use crate::node::{Node, RoleHandler, TargetParts};
 use crate::overrides::Overrides;
+use crate::scrub;
 use crate::server;
 use crate::target::Target;
 use crate::tasks::Tasks;
@@ -213,6 +214,7 @@ impl Process {
         self.tasks.spawn_until_stop(follow::reap(ctx.clone(), store));
         self.tasks.spawn_until_stop(jobs::settle_at_start(target.clone()));
         self.tasks.spawn_until_stop(fshc::watch(target.clone()));
+        self.tasks.spawn_until_stop(scrub::watch(target.clone()));
         self.tasks.spawn_until_stop(jobs::follow(target));
         ctx.ready.store(true, Ordering::Release);
         tracing::info!(node = snode.display(), url = snode.url(), "target serves");
