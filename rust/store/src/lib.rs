@@ -49,6 +49,7 @@ mod compaction;
 mod config;
 mod copying;
 mod descriptors;
+mod destroy;
 mod durability;
 mod error;
 mod faults;

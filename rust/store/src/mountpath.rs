@@ -290,6 +290,20 @@ impl Mountpath {
         self.commit_group(changes, sync)
     }
 
+    /// As [`commit_all`](Self::commit_all), whatever the policy of the bucket: the caller ends with
+    /// [`sync_changes_of`](Self::sync_changes_of).
+    pub(crate) fn commit_unsynced(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.commit_group(changes, false)
+    }
+
+    /// Brings all changes so far to the disk, if that is the policy of the bucket of this key.
+    pub(crate) fn sync_changes_of(&self, key: &[u8]) -> Result<(), StoreError> {
+        match self.policies.of_key(key) {
+            WritePolicy::Immediate => self.commit_group(Vec::new(), true),
+            WritePolicy::Delayed | WritePolicy::Never => Ok(()),
+        }
+    }
+
     fn commit_group(&self, changes: Vec<Change>, sync: bool) -> Result<(), StoreError> {
         let committed = self.committer.commit(changes, sync, |changes, sync| {
             if sync {

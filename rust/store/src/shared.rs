@@ -133,7 +133,7 @@ impl Shared {
         [first, if one == other { None } else { self.lock_slot(one.max(other)) }]
     }
 
-    fn lock_slot(&self, slot: usize) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) fn lock_slot(&self, slot: usize) -> Option<MutexGuard<'_, ()>> {
         let lock = self.names.get(slot)?;
         Some(lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -339,7 +339,8 @@ pub(crate) fn removals(
     stale.map(|(at, old)| step(at, old.blob)).into_iter().collect()
 }
 
-fn slot(bid: u64, name: &str) -> usize {
+/// Number of the lock of a name.
+pub(crate) fn slot(bid: u64, name: &str) -> usize {
     let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((bid, name));
     usize::try_from(hash % NAME_LOCKS as u64).unwrap_or(0)
 }

@@ -19,7 +19,7 @@ use crate::faults::Tried;
 use crate::heal;
 use crate::index::Change;
 use crate::intents;
-use crate::list::{self, ListChunk, ListQuery, successor};
+use crate::list::{self, ListChunk, ListQuery};
 use crate::manifests;
 use crate::meta::{MAX_NAME_BYTES, ObjectMeta, Role};
 use crate::mountpath::{Claimed, Mountpath};
@@ -35,8 +35,6 @@ use crate::sync::Mutex;
 use crate::usage::{self, MountpathUsage};
 use crate::writer::ObjectWriter;
 
-/// Objects removed at once when a bucket is destroyed; other changes wait for one such batch at most.
-const DESTROY_BATCH: usize = 512;
 /// How often a lookup is repeated when the blob found was replaced before it could be opened. Each
 /// repetition means that another put of the same name completed in between.
 const OPEN_ATTEMPTS: usize = 64;
@@ -315,62 +313,6 @@ impl Store {
     /// Lists part of a bucket in byte-wise order of the names, over all mountpaths.
     pub fn list(&self, bid: u64, query: &ListQuery<'_>) -> Result<ListChunk, StoreError> {
         list::list(&self.shared, bid, query)
-    }
-
-    /// Removes every object of a bucket; returns how many there were. Objects put meanwhile may stay.
-    /// Its uploads and append sessions are ended.
-    pub fn destroy_bucket(&self, bid: u64) -> Result<u64, StoreError> {
-        self.abort_where(|owner, _| owner == bid)?;
-        appends::remove_where(&self.shared, |owner, _| owner == bid)?;
-        step!("destroy: uploads and appends ended");
-        let prefix = codec::key(bid, "");
-        let end = successor(&prefix);
-        let mut count = 0;
-        for mountpath in self.shared.set().members() {
-            let mut from = Bound::Included(prefix.clone());
-            loop {
-                let batch = self.destroy_batch(mountpath, &from, end.as_deref())?;
-                let Some((last, _)) = batch.last() else { break };
-                from = Bound::Excluded(last.clone());
-                count += batch.len() as u64;
-                for (_, meta) in batch {
-                    self.shared.discard_version(mountpath, &meta);
-                }
-                step!("destroy: batch discarded");
-            }
-        }
-        Ok(count)
-    }
-
-    /// Removes the next index entries between two keys, and returns them.
-    fn destroy_batch(
-        &self,
-        mountpath: &Mountpath,
-        from: &Bound<Vec<u8>>,
-        end: Option<&[u8]>,
-    ) -> Result<Vec<(Vec<u8>, ObjectMeta)>, StoreError> {
-        // Alone: a put between scan and commit would lose its entry and leak its blob.
-        let closed = self.shared.gate.write().unwrap_or_else(PoisonError::into_inner);
-        if *closed {
-            return Err(StoreError::Closed);
-        }
-        mountpath.check_writable()?;
-        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut batch = Vec::new();
-        for entry in
-            mountpath.index.range((from.as_ref().map(Vec::as_slice), end)).take(DESTROY_BATCH)
-        {
-            let (key, value) = entry?;
-            // An entry that cannot be decoded goes too; its blob is swept after the next crash.
-            batch.push((key.to_vec(), codec::decode_value(&value).unwrap_or_default()));
-        }
-        if !batch.is_empty() {
-            let changes = batch.iter().map(|(key, _)| Change::Remove { key: key.clone() });
-            mountpath.commit_all(changes.collect())?;
-            step!("destroy: batch committed");
-        }
-        drop(closed);
-        Ok(batch)
     }
 
     /// Ids of the buckets that have objects, uploads or append sessions here, ascending.
