@@ -47,7 +47,9 @@ fn work(options: &Options, first: usize, until: Instant) -> Tally {
     let mut scratch = vec![0; 256 << 10];
     for Request { host, head } in options.requests.iter().cycle().skip(first) {
         let started = Instant::now();
-        if started >= until || tally.errors > MAX_ERRORS {
+        // Each connection asks once at least: so a single request of any length can be timed.
+        let asked = tally.requests + tally.errors > 0;
+        if (asked && started >= until) || tally.errors > MAX_ERRORS {
             break;
         }
         let socket = sockets.remove(host.as_str()).map_or_else(|| http::connect(host), Ok);
