@@ -27,10 +27,10 @@
 //! # Durability
 //!
 //! What is acknowledged (`finish`, `delete`, `destroy_bucket` returned) has reached the operating system,
-//! so it survives the end of the process by any means, SIGKILL included. It does not yet survive loss of
-//! power: no data is fsynced but the format marker. Blob first, index entry second, removal of the
-//! superseded blob last: a crash between the steps leaves at most a blob that nothing refers to, which the
-//! next start sweeps. Compaction syncs what it moved before it removes where that came from.
+//! so it survives the end of the process by any means, SIGKILL included. Whether it survives loss of power is for
+//! the write policy of its bucket to say ([`Store::set_write_policies`]). Blob first, index entry second, removal
+//! of the superseded blob last: a crash between the steps leaves at most a blob that nothing refers to, which
+//! the next start sweeps. Compaction syncs what it moved before it removes where that came from.
 //!
 //! # Threads
 //!
