@@ -156,8 +156,7 @@ fn publish(mountpath: &Mountpath, path: &Path, blob: BlobId) -> Result<(), Store
         fs::create_dir_all(dir)
             .map_err(|source| StoreError::io(dir, "create the directory", source))?;
     }
-    let rename = || fs::rename(path, &to).map_err(|source| StoreError::io(&to, "create", source));
-    mountpath.files.add_blob(blob, rename)
+    fs::rename(path, &to).map_err(|source| StoreError::io(&to, "create", source))
 }
 
 #[cfg(test)]
