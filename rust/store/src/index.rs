@@ -6,10 +6,11 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fjall::compaction::Leveled;
-use fjall::config::{CompressionPolicy, PartitioningPolicy};
+use fjall::config::{CompressionPolicy, PartitioningPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 
 use crate::error::StoreError;
@@ -19,7 +20,9 @@ use crate::segments::{self, Location};
 
 /// Memory of entries not yet in a table. A target holds two of them per mountpath at worst; small, so
 /// that a node stays small. 2 MiB are some 15,000 objects.
-const WRITE_BUFFER_BYTES: u64 = 2 * 1024 * 1024;
+const WRITE_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+/// Memory of an entry there besides its key and value.
+const BUFFERED_BYTES: usize = 64;
 /// Bound on the disk space of the journal; the least that the engine allows.
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 /// Size of a table's file. The upper level has four: what arrives out of order rewrites them again and again.
@@ -88,6 +91,8 @@ pub(crate) struct Index {
     // Dropped before the database: the engine wants its keyspaces gone first.
     objects: Keyspace,
     locations: Keyspace,
+    /// Bytes in the write buffers of the two.
+    buffered: Arc<[AtomicUsize; 2]>,
     database: Database,
     path: PathBuf,
 }
@@ -120,7 +125,8 @@ impl Index {
         let objects = database.keyspace(KEYSPACE, options)?;
         // Who asks where a blob lies knows that it exists: filters would only compete for the cache.
         let locations = database.keyspace(LOCATIONS, || options().expect_point_read_hits(true))?;
-        Ok(Self { objects, locations, database, path: path.to_owned() })
+        let buffered = Arc::default();
+        Ok(Self { objects, locations, buffered, database, path: path.to_owned() })
     }
 
     /// Whether [`mark_complete`](Self::mark_complete) was called on these files.
@@ -143,17 +149,45 @@ impl Index {
     pub(crate) fn apply(&self, changes: Vec<Change>, sync: bool) -> Result<(), StoreError> {
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut batch = self.database.batch().durability(Some(mode));
+        let (mut entries, mut places) = (0, 0);
         for change in changes {
             match change {
-                Change::Set { key, value } => batch.insert(&self.objects, key, value),
-                Change::Remove { key } => batch.remove(&self.objects, key),
+                Change::Set { key, value } => {
+                    entries += BUFFERED_BYTES + key.len() + value.len();
+                    batch.insert(&self.objects, key, value);
+                }
+                Change::Remove { key } => {
+                    entries += BUFFERED_BYTES + key.len();
+                    batch.remove(&self.objects, key);
+                }
                 Change::Place { blob, location } => {
+                    places += BUFFERED_BYTES;
                     batch.insert(&self.locations, segments::key(blob), location.encode());
                 }
-                Change::Unplace { blob } => batch.remove(&self.locations, segments::key(blob)),
+                Change::Unplace { blob } => {
+                    places += BUFFERED_BYTES;
+                    batch.remove(&self.locations, segments::key(blob));
+                }
             }
         }
-        batch.commit().map_err(|error| self.failed(&error))
+        batch.commit().map_err(|error| self.failed(&error))?;
+        self.flush_full(&self.objects, &self.buffered[0], entries)?;
+        self.flush_full(&self.locations, &self.buffered[1], places)
+    }
+
+    /// Counts what went into the write buffer of a table, and hands the buffer over for writing once it is full.
+    fn flush_full(
+        &self,
+        table: &Keyspace,
+        buffered: &AtomicUsize,
+        bytes: usize,
+    ) -> Result<(), StoreError> {
+        if buffered.fetch_add(bytes, Ordering::Relaxed) + bytes < WRITE_BUFFER_BYTES {
+            return Ok(());
+        }
+        buffered.store(0, Ordering::Relaxed);
+        table.rotate_memtable().map_err(|error| self.failed(&error))?;
+        Ok(())
     }
 
     /// Takes in many entries and locations, each in ascending order and each key once, without the journal: for
@@ -251,11 +285,16 @@ impl Index {
 /// How a table is laid out. Taken when it is created, so other values count from the next rebuild on.
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
-        .max_memtable_size(WRITE_BUFFER_BYTES)
-        // In pieces of 4 KiB, on every level: as one piece for each file, which is how the engine has it on
-        // the upper levels, a lookup among 5,000,000 names reads a megabyte where the cache has 16 of them.
-        .filter_block_partitioning_policy(PartitioningPolicy::all(true))
-        .index_block_partitioning_policy(PartitioningPolicy::all(true))
+        // Never by the engine itself: each commit would ask its threads for it until one gets to it, and where
+        // they all find the queue full of that, none ever empties it again. Entries then pile up in memory.
+        .max_memtable_size(u64::MAX)
+        // Filters and indexes of the upper levels, some 700 MiB of entries, stay in memory: 3 bytes a name and 20 MiB
+        // at most. Below, they come in pieces of 4 KiB through the cache. In one piece each through the cache,
+        // which is how the engine has it, a lookup among 5,000,000 names read a megabyte.
+        .filter_block_partitioning_policy(PartitioningPolicy::new([false, false, false, true]))
+        .index_block_partitioning_policy(PartitioningPolicy::new([false, false, false, true]))
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+        .index_block_pinning_policy(PinningPolicy::all(true))
         // Ids, times and checksums do not shrink; unpacking them is a tenth of a lookup.
         .data_block_compression_policy(CompressionPolicy::disabled())
         .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES)))
@@ -301,5 +340,30 @@ fn classify(path: &Path, error: &fjall::Error) -> OpenFailure {
             | Kind::IsADirectory,
         ) => OpenFailure::Damaged(error.to_string()),
         Some(_) => OpenFailure::Failed(index_error(path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn write_buffers_are_handed_over_when_full_however_fast_they_fill() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(&dir.path().join("index"), 1 << 20).ok().unwrap();
+        let value = vec![7; 4096];
+        let set = |n: u32| Change::Set { key: n.to_be_bytes().repeat(4), value: value.clone() };
+        for n in 0..4_000 {
+            index.apply(vec![set(n)], false).unwrap();
+            assert!(index.buffered[0].load(Ordering::Relaxed) < WRITE_BUFFER_BYTES);
+        }
+        let flushed =
+            || index.objects.table_count() > 0 && index.objects.sealed_memtable_count() == 0;
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !flushed() {
+            assert!(std::time::Instant::now() < deadline, "the engine flushes nothing");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!((0..4_000_u32).all(|n| index.get(&n.to_be_bytes().repeat(4)).unwrap().is_some()));
     }
 }
