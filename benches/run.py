@@ -28,6 +28,7 @@ from pathlib import Path
 
 import loopback
 from common import KIB, MIB, ROOT, SDK_PYTHON, Row, Worker, interleave, resident_mib
+from index import bench_index
 from rivals import find_nginx, free_ports, version
 from scale import Sizes, bench_scale
 from server import bench_server
@@ -37,7 +38,7 @@ import aistore
 from aistore.sdk import Bucket
 
 LIST_COUNT = 100_000
-GROUPS = ("node", "client", "server", "serving", "scale")
+GROUPS = ("index", "node", "client", "server", "serving", "scale")
 
 
 def bench_client(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
@@ -221,6 +222,7 @@ def main() -> int:
     parser.add_argument("--objects", type=int, default=Sizes.objects, help="scale: objects to list")
     parser.add_argument("--heads", type=int, default=Sizes.heads, help="scale: HEADs to send")
     parser.add_argument("--small", type=int, default=SMALL, help="serving: small objects")
+    parser.add_argument("--names", type=int, default=500_000, help="index: names in it")
     parser.add_argument("--upload", type=int, default=Sizes.upload, help="scale: bytes to upload")
     args = parser.parse_args()
     # Before the network is left behind: it may have to be fetched.
@@ -248,6 +250,8 @@ def main() -> int:
                 show(bench_server(cluster, args.runs))
     if args.only in {None, "serving"}:
         show(bench_serving(args.runs, args.small))
+    if args.only in {None, "index"}:
+        show(bench_index(args.names))
     if args.only in {None, "scale"}:
         sizes = Sizes(objects=args.objects, heads=args.heads, upload=args.upload)
         show(bench_scale(sizes, min(args.runs, 3)))
