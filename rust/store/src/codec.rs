@@ -94,6 +94,15 @@ pub(crate) fn decode_place(value: &[u8]) -> Option<(BlobId, u64)> {
     Some((BlobId(input.u64()?), input.varint()?))
 }
 
+/// Decodes only role and size, without allocating.
+pub(crate) fn decode_standing(value: &[u8]) -> Option<(Role, u64)> {
+    let mut input = Input(value);
+    let version = input.byte()?;
+    let role = decode_role(&mut input, version)?;
+    input.u64()?;
+    Some((role, input.varint()?))
+}
+
 /// Decodes role, blob, size and `chunked`, the rest being default: what a plain listing needs.
 ///
 /// Allocates only for the few entries that are not of version 1.

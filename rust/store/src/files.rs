@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::error::StoreError;
 use crate::faults::{self, Tried};
+use crate::filecount::FileCount;
 use crate::meta::BlobId;
 use crate::space::Room;
 
@@ -37,6 +38,8 @@ pub(crate) struct Files {
     blobs: OwnedFd,
     tmp: OwnedFd,
     next_tmp: AtomicU64,
+    /// The blobs that are files.
+    pub(crate) count: FileCount,
 }
 
 impl Files {
@@ -56,7 +59,8 @@ impl Files {
         };
         let (blobs, tmp) = (open("blobs")?, open("tmp")?);
         let next_tmp = AtomicU64::new(0);
-        Ok(Self { mountpath: mountpath.into(), root, blobs, tmp, next_tmp })
+        let count = FileCount::default();
+        Ok(Self { mountpath: mountpath.into(), root, blobs, tmp, next_tmp, count })
     }
 
     /// The mountpath.
@@ -118,6 +122,36 @@ impl Files {
     /// Turns a written file into blob `blob`. Returns the directories that changed, but for that of unfinished
     /// files.
     pub(crate) fn publish(&self, tmp: &str, blob: BlobId) -> Result<Vec<Dir>, StoreError> {
+        self.add_blob(blob, || self.rename_to_blob(tmp, blob))
+    }
+
+    /// Runs what gives a file the name of a blob, and counts it.
+    pub(crate) fn add_blob<T>(
+        &self,
+        blob: BlobId,
+        publish: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.count.change(blob, || match publish() {
+            published @ Ok(_) => (published, 1, self.blob_bytes(blob).ok().flatten().unwrap_or(0)),
+            failed @ Err(_) => (failed, 0, 0),
+        })
+    }
+
+    /// Bytes of the file of a blob; `None` when it does not exist.
+    pub(crate) fn blob_bytes(&self, blob: BlobId) -> Result<Option<u64>, StoreError> {
+        match rustix::fs::statat(&self.blobs, blob_name(blob), AtFlags::empty()) {
+            Ok(stat) => Ok(Some(u64::try_from(stat.st_size).unwrap_or(0))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(source) => Err(StoreError::io(&self.blob_path(blob), "query", source)),
+        }
+    }
+
+    /// The directory of this number.
+    pub(crate) fn blob_dir(&self, number: u8) -> PathBuf {
+        self.root.join("blobs").join(format!("{number:02x}"))
+    }
+
+    fn rename_to_blob(&self, tmp: &str, blob: BlobId) -> Result<Vec<Dir>, StoreError> {
         let mut changed = vec![shard_of(blob)];
         let name = blob_name(blob);
         let mut renamed = rustix::fs::renameat(&self.tmp, tmp, &self.blobs, &name);
@@ -178,6 +212,15 @@ impl Files {
     /// Removes a blob that nothing refers to any more. A failure costs space, not correctness: it is
     /// logged, and `false` is returned.
     pub(crate) fn remove_blob(&self, blob: BlobId) -> bool {
+        self.count.change(blob, || {
+            let size = self.blob_bytes(blob).ok().flatten();
+            let removed = self.unlink_blob(blob);
+            let sign = if removed && size.is_some() { -1 } else { 0 };
+            (removed, sign, size.unwrap_or(0))
+        })
+    }
+
+    fn unlink_blob(&self, blob: BlobId) -> bool {
         match rustix::fs::unlinkat(&self.blobs, blob_name(blob), AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => true,
             Err(error) => {
@@ -197,7 +240,16 @@ impl Files {
         let to = dir.join(file.file_name().unwrap_or_default());
         tracing::error!(from = %file.display(), to = %to.display(), reason,
             "a damaged blob is set aside");
-        fs::rename(file, &to).map_err(|source| StoreError::io(file, "set aside", source))
+        let rename =
+            || fs::rename(file, &to).map_err(|source| StoreError::io(file, "set aside", source));
+        let Some(blob) = file.file_name().and_then(parse_blob_name) else { return rename() };
+        self.count.change(blob, || {
+            let size = self.blob_bytes(blob).ok().flatten().unwrap_or(0);
+            match rename() {
+                Ok(()) => (Ok(()), -1, size),
+                failed @ Err(_) => (failed, 0, 0),
+            }
+        })
     }
 
     /// Gives the file of a damaged blob a second name where such are set aside; `false` when there is none.

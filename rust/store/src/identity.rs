@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::{Files, replace_file};
+use crate::tally::Saved;
 
 /// Version of the layout described in the crate's documentation.
 const LAYOUT_VERSION: u32 = 1;
@@ -65,6 +66,9 @@ pub(crate) struct RunState {
     pub(crate) peers: BTreeSet<String>,
     /// Whether objects may lie on another mountpath than placement says, because the set changed.
     pub(crate) scattered: bool,
+    /// What is stored, after an end in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stored: Option<Saved>,
 }
 
 impl RunState {

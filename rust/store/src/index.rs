@@ -237,22 +237,19 @@ impl Index {
     }
 
     /// Every blob that lies in a segment, in ascending order, as of now.
-    pub(crate) fn locations(&self) -> impl Iterator<Item = Result<(BlobId, Location), StoreError>> {
-        let snapshot = self.database.snapshot();
-        snapshot.iter(&self.locations).map(|guard| {
-            let (key, value) = guard.into_inner().map_err(|error| self.failed(&error))?;
-            let blob = segments::blob_of(&key).ok_or_else(|| self.damaged_location())?;
-            Ok((blob, self.decode_location(&value)?))
+    pub(crate) fn locations(
+        &self,
+    ) -> impl Iterator<Item = Result<(BlobId, Location), StoreError>> + Send + use<> {
+        let (snapshot, path) = (self.database.snapshot(), self.path.clone());
+        snapshot.iter(&self.locations).map(move |guard| {
+            let (key, value) = guard.into_inner().map_err(|error| index_error(&path, &error))?;
+            let blob = segments::blob_of(&key).ok_or_else(|| damaged_location(&path))?;
+            Ok((blob, Location::decode(&value).ok_or_else(|| damaged_location(&path))?))
         })
     }
 
     fn decode_location(&self, value: &[u8]) -> Result<Location, StoreError> {
-        Location::decode(value).ok_or_else(|| self.damaged_location())
-    }
-
-    fn damaged_location(&self) -> StoreError {
-        let reason = "the place of a blob cannot be decoded".to_owned();
-        StoreError::Corrupt { path: self.path.clone(), reason }
+        Location::decode(value).ok_or_else(|| damaged_location(&self.path))
     }
 
     /// Entries between two keys in ascending order, as of now.
@@ -298,6 +295,11 @@ fn options() -> KeyspaceCreateOptions {
         // Ids, times and checksums do not shrink; unpacking them is a tenth of a lookup.
         .data_block_compression_policy(CompressionPolicy::disabled())
         .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES)))
+}
+
+fn damaged_location(path: &Path) -> StoreError {
+    let reason = "the place of a blob cannot be decoded".to_owned();
+    StoreError::Corrupt { path: path.to_owned(), reason }
 }
 
 fn io_cause(error: &fjall::Error) -> Option<&std::io::Error> {

@@ -29,6 +29,7 @@ use crate::segments::{HEADER_BYTES, Header, Location, PREAMBLE_BYTES, Segments};
 use crate::space::{Space, Watermark};
 use crate::stored::Stored;
 use crate::sync::Mutex;
+use crate::tally::{Saved, Tally};
 
 /// Its presence asks the next start to rebuild the index.
 const REBUILD_MARKER: &str = "rebuild";
@@ -39,6 +40,8 @@ const OPEN_ATTEMPTS: usize = 16;
 pub(crate) struct Mountpath {
     pub(crate) files: Files,
     pub(crate) index: Index,
+    /// How much is stored.
+    pub(crate) tally: Tally,
     pub(crate) segments: Segments,
     pub(crate) locations: Locations,
     pub(crate) descriptors: Descriptors,
@@ -172,12 +175,19 @@ impl Mountpath {
                 segments.pass_over(entry?.1.segment);
             }
         }
-        let last = greatest.0.max(run.map_or(0, |run| run.id_ceiling)).max(now_ns());
+        let last = greatest.0.max(run.as_ref().map_or(0, |run| run.id_ceiling)).max(now_ns());
+        let saved = run.and_then(|run| run.stored).filter(|_| clean && rebuilt.is_none());
+        let tally = Tally::start(&index, saved.as_ref());
+        match &saved {
+            Some(saved) => files.count.restore(saved.files),
+            None => files.count.begin(BlobId(last)),
+        }
         let run = RunState {
             clean: false,
             id_ceiling: last.saturating_add(CEILING_STEP),
             peers: peers.clone(),
             scattered,
+            stored: None,
         };
         run.write(&files)?;
         step!("open: run noted");
@@ -185,6 +195,7 @@ impl Mountpath {
             space: Space::new(watermark),
             faults: Counts::start(files.mountpath()),
             index,
+            tally,
             segments,
             locations: Locations::default(),
             descriptors: Descriptors::new(limits.descriptors),
@@ -317,7 +328,9 @@ impl Mountpath {
     }
 
     fn apply(&self, changes: Vec<Change>, sync: bool) -> Result<(), StoreError> {
+        let delta = self.tally.weigh(&self.index, &changes);
         let applied = self.locations.apply(&self.index, changes, sync)?;
+        self.tally.add(&delta);
         match (applied, sync) {
             (true, false) => self.unsynced.index_written(),
             (true, true) => {
@@ -352,6 +365,7 @@ impl Mountpath {
         tracing::error!(mountpath = %self.path().display(), %error, "index write failed");
         self.failed.store(true, Ordering::Relaxed);
         self.unswept.store(true, Ordering::Relaxed);
+        self.tally.spoil();
     }
 
     /// Appends a small blob of a bucket to a segment. It is there for good with the next commit on this
@@ -367,6 +381,7 @@ impl Mountpath {
         self.segments.append(blob, payload, trailer, |at| {
             self.locations.place(blob, at);
             self.unsynced.segment(at.segment, u64::from(at.offset) == PREAMBLE_BYTES, policy);
+            self.tally.record(at, 1);
         })
     }
 
@@ -460,13 +475,28 @@ impl Mountpath {
 
     /// Removes a blob that the index no longer refers to.
     pub(crate) fn discard(&self, blob: BlobId) {
+        self.discard_and(blob, |at| self.segments.mark_dead(at));
+    }
+
+    /// As [`discard`](Self::discard), of a blob that an earlier run may have discarded already: a crash may
+    /// have kept from the index that it lies in no segment any more.
+    pub(crate) fn discard_orphan(&self, blob: BlobId) {
+        self.discard_and(blob, |at| {
+            if let Err(error) = self.segments.mark_lost(&[at]) {
+                tracing::warn!(path = %self.path().display(), %error, "cannot note a dead record");
+            }
+        });
+    }
+
+    fn discard_and(&self, blob: BlobId, mark_dead: impl FnOnce(Location)) {
         self.unsynced.forget(blob);
         step!("discard: about to begin");
         let removed = match self.locations.take(&self.index, blob) {
             Ok(Some(at)) => {
+                self.tally.record(at, -1);
                 let file = self.segments.file(at.segment).ok().flatten();
                 if file.is_some_and(|file| is_record_of(&file, blob, at)) {
-                    self.segments.mark_dead(at);
+                    mark_dead(at);
                 }
                 // Many at once, as when a bucket goes, must not pile up; a failure is noted there.
                 !self.locations.is_crowded() || self.commit_all(Vec::new()).is_ok()
@@ -492,6 +522,7 @@ impl Mountpath {
 
     /// Flushes the index and records that this run ended in order.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
+        self.tally.stop.store(true, Ordering::Relaxed);
         self.commit_all(Vec::new())?;
         self.unsynced.sync_all(&self.files, &self.segments)?;
         self.segments.sync()?;
@@ -505,7 +536,26 @@ impl Mountpath {
         run.clean = !self.unswept.load(Ordering::Relaxed);
         step!("close: about to be noted");
         run.id_ceiling = self.ids.last().0;
+        run.stored = self.is_counted().then(|| self.stored());
         run.write(&self.files)
+    }
+
+    /// Counts what there was at the start, if nobody knows yet.
+    pub(crate) fn count(&self) {
+        let files = self.tally.count(self.path()) && !self.files.count.is_complete();
+        if files && let Err(error) = self.files.count.walk(&self.files, &self.tally.stop) {
+            tracing::error!(mountpath = %self.path().display(), %error, "files cannot be counted");
+        }
+    }
+
+    /// Whether [`stored`](Self::stored) is exact.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.tally.is_complete() && self.files.count.is_complete()
+    }
+
+    /// How much is stored in entries, records and files.
+    pub(crate) fn stored(&self) -> Saved {
+        Saved { files: self.files.count.read(), ..self.tally.read() }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::store::Store;
 use crate::sweep;
 use crate::sync::{Mutex, MutexGuard};
 use crate::uploads;
+use crate::usage;
 
 /// How often a resilver starts over because the mountpaths changed meanwhile.
 const PASSES: usize = 16;
@@ -206,6 +207,8 @@ impl Store {
             Some(draining) => Arc::clone(draining),
             None => open_another(admin, &self.shared, &set, path)?,
         };
+        let counting = usage::start_count(&joining)?;
+        self.sweepers.lock().unwrap_or_else(PoisonError::into_inner).extend(counting);
         let mut available = set.available().to_vec();
         available.push(joining);
         let draining = set.draining().iter().filter(|one| !is_this(one)).map(Arc::clone).collect();

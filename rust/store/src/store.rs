@@ -32,7 +32,7 @@ use crate::space::Watermark;
 use crate::survey::Survey;
 use crate::sweep;
 use crate::sync::Mutex;
-use crate::usage::{self, MountpathUsage};
+use crate::usage::{self, MountpathStored, MountpathUsage};
 use crate::writer::ObjectWriter;
 
 /// How often a lookup is repeated when the blob found was replaced before it could be opened. Each
@@ -47,7 +47,8 @@ pub struct Store {
     pub(crate) shared: Arc<Shared>,
     pub(crate) admin: Mutex<Admin>,
     cancel: Arc<AtomicBool>,
-    sweepers: Mutex<Vec<JoinHandle<()>>>,
+    /// Threads that end by themselves, or when the store is closed.
+    pub(crate) sweepers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -108,7 +109,7 @@ impl Store {
         let (watermark, policies) = rules.clone();
         let shared = Arc::new(Shared::new(set, watermark, policies));
         // A disabled mountpath may hold descriptions of what would seem to be orphans.
-        let sweepers = if config.disabled.is_empty() {
+        let mut sweepers = if config.disabled.is_empty() {
             if scattered {
                 // One that left in order had what was on its way just then, and may be back after a crash.
                 shared.set().members().iter().for_each(|one| one.leave_unswept());
@@ -118,6 +119,9 @@ impl Store {
             shared.set().members().iter().for_each(|one| sweep::vouch(one));
             Vec::new()
         };
+        for mountpath in shared.set().members() {
+            sweepers.extend(usage::start_count(mountpath)?);
+        }
         let sweepers = Mutex::new(sweepers);
         let admin = mountpaths::admin(config.disabled, config.draining, limits);
         Ok(Self { shared, admin, cancel, sweepers })
@@ -349,6 +353,13 @@ impl Store {
         set.members().iter().map(|mountpath| usage::usage(mountpath.path())).collect()
     }
 
+    /// What is stored on each mountpath, in the order of [`usage`](Self::usage). Looks at few small directories,
+    /// whatever the number of objects.
+    pub fn stored(&self) -> Vec<MountpathStored> {
+        let set = self.shared.set();
+        set.members().iter().map(|mountpath| usage::stored(mountpath)).collect()
+    }
+
     /// Removes the discarded parts of objects whose last reader is gone. Changes do so in passing; call this
     /// now and then for a store that is only read.
     pub fn tidy(&self) -> Result<(), StoreError> {
@@ -386,6 +397,9 @@ impl Store {
     /// that the next start has nothing to sweep. Reads still work. Idempotent.
     pub fn close(&self) -> Result<(), StoreError> {
         self.cancel.store(true, Ordering::Relaxed);
+        for mountpath in self.shared.set().members() {
+            mountpath.tally.stop.store(true, Ordering::Relaxed);
+        }
         let sweepers = {
             let mut sweepers = self.sweepers.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *sweepers)

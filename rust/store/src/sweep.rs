@@ -141,7 +141,7 @@ fn sweep(
         let kept = shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let place = Place { mountpath: mountpath.digest, blob };
         if !kept.as_ref().is_some_and(|kept| kept.contains(&place)) {
-            mountpath.discard(blob);
+            mountpath.discard_orphan(blob);
             step!("sweep: orphan removed");
             removed += 1;
         }
@@ -182,10 +182,8 @@ fn note_lost_records(mountpath: &Mountpath) -> Result<bool, StoreError> {
             }
         }
     }
-    for at in waste {
-        mountpath.segments.mark_dead(at);
-        step!("sweep: lost record noted as dead");
-    }
+    mountpath.segments.mark_lost(&waste)?;
+    step!("sweep: lost records noted as dead");
     Ok(true)
 }
 

@@ -1,8 +1,16 @@
 //! Capacity of mountpaths.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::error::StoreError;
+use crate::filecount::of_directory;
+use crate::mountpath::{Mountpath, SharedMountpath};
+use crate::tally::{Amount, BucketUsage, Saved};
 
 /// Capacity of one mountpath's file system.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +29,75 @@ pub struct MountpathUsage {
     pub avail: u64,
     /// Size of the file system in bytes.
     pub total: u64,
+}
+
+/// What is stored on one mountpath, exact to the byte.
+///
+/// Not in it: index, lists of dead records, and the few small files that describe the mountpath.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MountpathStored {
+    /// The mountpath.
+    pub path: PathBuf,
+    /// Whether all of it is counted. After a crash that takes a while, and until then the numbers of buckets,
+    /// `upload_parts`, `records` and `files` are too small.
+    pub counted: bool,
+    /// Objects and copies whose entries are here, by bucket id.
+    pub buckets: BTreeMap<u64, BucketUsage>,
+    /// Parts of uploads that are not complete, and their payload.
+    pub upload_parts: Amount,
+    /// Blobs that lie in segments, with all that surrounds them there.
+    pub records: Amount,
+    /// Segments.
+    pub segments: Amount,
+    /// What of the segments is known to be waste.
+    pub dead_bytes: u64,
+    /// Blobs in files of their own, descriptions included.
+    pub files: Amount,
+    /// Damaged blobs that were set aside.
+    pub quarantine: Amount,
+    /// Files being written.
+    pub tmp: Amount,
+    /// Append sessions, marks included.
+    pub appends: Amount,
+}
+
+/// What is stored on a mountpath.
+pub(crate) fn stored(mountpath: &Mountpath) -> MountpathStored {
+    // Asked first: what is counted a moment later counts as not yet.
+    let counted = mountpath.is_counted();
+    let Saved { buckets, upload_parts, records, files } = mountpath.stored();
+    let fills = mountpath.segments.fills();
+    let of = |name: &str| of_directory(&mountpath.files.path(name));
+    MountpathStored {
+        path: mountpath.path().to_path_buf(),
+        counted,
+        buckets,
+        upload_parts,
+        records,
+        segments: Amount {
+            count: fills.len() as u64,
+            bytes: fills.iter().map(|fill| fill.bytes).sum(),
+        },
+        dead_bytes: fills.iter().map(|fill| fill.dead).sum(),
+        files,
+        quarantine: of("quarantine"),
+        tmp: of("tmp"),
+        appends: of("appends"),
+    }
+}
+
+/// Starts to count what is stored on a mountpath, where nobody knows.
+pub(crate) fn start_count(
+    mountpath: &SharedMountpath,
+) -> Result<Option<JoinHandle<()>>, StoreError> {
+    if mountpath.is_counted() {
+        return Ok(None);
+    }
+    let counted = Arc::clone(mountpath);
+    let thread = std::thread::Builder::new().name("store-count".to_owned());
+    let started = thread.spawn(move || counted.count());
+    let failed = |source| StoreError::io(mountpath.path(), "start the count of", source);
+    started.map(Some).map_err(failed)
 }
 
 /// Queries the file system of `path`; what cannot be told stays zero or empty.

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use super::queue::{Queue, WINDOW_BYTES};
-use super::residency::resident;
 use crate::http::{Body, Reply};
 use crate::target::buffers::{BufferPool, Pieces};
 use crate::target::read::{ColdRead, Extent, Supply, cold_read, poll_cold};
@@ -104,11 +103,10 @@ impl FileBody {
 
     /// The stand-in for the next window, if all of it is in memory.
     fn warm_piece(&mut self) -> Option<io::Result<Bytes>> {
-        let (file, offset, length) = self.extent.in_file()?;
-        let length = length.min(WINDOW_BYTES as u64);
-        if !resident(&file, offset, length) {
+        if !self.extent.starts_in_memory(WINDOW_BYTES as u64) {
             return None;
         }
+        let (file, offset, length) = self.extent.in_file()?;
         let stand_in = self.queue.push(file, offset, length);
         Some(self.extent.advance(stand_in.len()).map(|()| stand_in))
     }

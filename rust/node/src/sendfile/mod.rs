@@ -23,6 +23,6 @@ mod selftest;
 
 pub(crate) use body::{Outgoing, offer, worth_it};
 pub(crate) use io::SendfileIo;
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Queue, WINDOW_BYTES};
 pub(crate) use residency::resident;
 pub(crate) use selftest::works_in;

@@ -90,7 +90,7 @@ impl Target {
         if let Some(reader) = cached {
             let mut selection = select(reader, &wanted, &object)?;
             if selection.is_ready() {
-                if selection.extent.length() == 0 || self.objects.sends_now(&selection.extent) {
+                if selection.extent.length() == 0 || self.objects.sends_now(&mut selection.extent) {
                     return Ok((selection, (Bytes::new(), None)));
                 }
                 // Not in memory, or failed: the blocking read decides.
@@ -114,7 +114,7 @@ impl Target {
                 selection.checksum_part(&pieces).map_err(|err| read(&err))?;
                 memory = pieces.into_permit();
             }
-            if selection.extent.length() == 0 || target.objects.sends_now(&selection.extent) {
+            if selection.extent.length() == 0 || target.objects.sends_now(&mut selection.extent) {
                 return Ok((selection, (Bytes::new(), None)));
             }
             let first = selection.extent.first_blocking(pool, memory);

@@ -17,9 +17,6 @@ use super::writing::Writing;
 use crate::memory::Budget;
 use crate::sendfile;
 
-/// How much must be in memory for a reply to start without a read: what is read at once otherwise.
-const FIRST_BYTES: u64 = 256 << 10;
-
 /// One object, resolved: whose bytes are meant under the current buckets.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectRef {
@@ -83,8 +80,10 @@ impl Objects {
     }
 
     /// Whether a plain connection would start sending this from its file at once.
-    pub(crate) fn sends_now(&self, extent: &Extent) -> bool {
-        self.sendfile && sendfile::worth_it(extent) && extent.starts_in_memory(FIRST_BYTES)
+    pub(crate) fn sends_now(&self, extent: &mut Extent) -> bool {
+        self.sendfile
+            && sendfile::worth_it(extent)
+            && extent.starts_in_memory(sendfile::WINDOW_BYTES as u64)
     }
 
     /// Opens the current version, `None` when there is no such object. Blocks on the disk.

@@ -28,20 +28,22 @@ pub(crate) struct Extent {
     reader: Arc<ObjectReader>,
     offset: u64,
     length: u64,
+    /// Bytes from here on that were in memory when somebody looked just now.
+    warm: u64,
 }
 
 impl Extent {
     /// The whole payload.
     pub(crate) fn whole(reader: Arc<ObjectReader>) -> Self {
         let length = reader.meta().size;
-        Self { reader, offset: 0, length }
+        Self { reader, offset: 0, length, warm: 0 }
     }
 
     /// `length` bytes from `offset` of this extent on, clipped to it.
     pub(crate) fn part(&self, offset: u64, length: u64) -> Self {
         let offset = offset.min(self.length);
         let length = length.min(self.length - offset);
-        Self { reader: Arc::clone(&self.reader), offset: self.offset + offset, length }
+        Self { reader: Arc::clone(&self.reader), offset: self.offset + offset, length, warm: 0 }
     }
 
     /// Bytes left.
@@ -55,10 +57,15 @@ impl Extent {
         Some((file, offset, available.min(self.length)))
     }
 
-    /// Whether the next `length` bytes can be sent without waiting for the disk.
-    pub(crate) fn starts_in_memory(&self, length: u64) -> bool {
+    /// Whether the next `length` bytes can be sent without waiting for the disk. Looks once: those who decide how
+    /// to answer ask, and then whoever sends.
+    pub(crate) fn starts_in_memory(&mut self, length: u64) -> bool {
         let Some((file, offset, available)) = self.in_file() else { return false };
-        resident(&file, offset, available.min(length))
+        let length = available.min(length);
+        if self.warm < length && resident(&file, offset, length) {
+            self.warm = length;
+        }
+        self.warm >= length
     }
 
     /// Skips `read` bytes, which must not be none.
@@ -68,6 +75,7 @@ impl Extent {
         }
         self.offset += read as u64;
         self.length -= read as u64;
+        self.warm = self.warm.saturating_sub(read as u64);
         Ok(())
     }
 

@@ -156,7 +156,8 @@ fn publish(mountpath: &Mountpath, path: &Path, blob: BlobId) -> Result<(), Store
         fs::create_dir_all(dir)
             .map_err(|source| StoreError::io(dir, "create the directory", source))?;
     }
-    fs::rename(path, &to).map_err(|source| StoreError::io(&to, "create", source))
+    let rename = || fs::rename(path, &to).map_err(|source| StoreError::io(&to, "create", source));
+    mountpath.files.add_blob(blob, rename)
 }
 
 #[cfg(test)]

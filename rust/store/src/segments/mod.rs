@@ -12,7 +12,8 @@ mod record;
 mod scan;
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ use table::Table;
 use crate::config::Limits;
 use crate::error::StoreError;
 use crate::meta::BlobId;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 
 /// Larger records than any that is written: payload is held back up to 64 KiB, and descriptions are small.
 const MAX_RECORD_BYTES: u64 = 128 << 10;
@@ -48,6 +49,8 @@ pub(crate) struct Segments {
     active: Mutex<Option<Active>>,
     /// Segments to which records were moved that may not be on the disk yet.
     unsynced: Mutex<BTreeSet<u32>>,
+    /// Records that a sweep noted as dead, a few thousand at most.
+    lost: RwLock<HashSet<Location>>,
 }
 
 /// The segment that is appended to.
@@ -113,6 +116,7 @@ impl Segments {
             table: Mutex::new(table),
             active: Mutex::new(None),
             unsynced: Mutex::default(),
+            lost: RwLock::new(HashSet::new()),
         };
         segments.resume(clean)?;
         Ok(segments)
@@ -250,6 +254,31 @@ impl Segments {
 
     /// Notes that nothing refers to a record any more. A failure costs space: it is logged.
     pub(crate) fn mark_dead(&self, location: Location) {
+        // Held until the list has it, so that a sweep which reads the list counts nothing twice.
+        let lost = self.lost.read().unwrap_or_else(PoisonError::into_inner);
+        if !lost.contains(&location) {
+            self.note_dead(location);
+        }
+    }
+
+    /// Notes records of earlier runs as dead that a sweep found nobody to know, unless somebody did meanwhile.
+    pub(crate) fn mark_lost(&self, found: &[Location]) -> Result<(), StoreError> {
+        let mut lost = self.lost.write().unwrap_or_else(PoisonError::into_inner);
+        let mut dead = BTreeMap::new();
+        for location in found {
+            let known = match dead.entry(location.segment) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => vacant.insert(self.dead_of(location.segment)?),
+            };
+            if known.insert(location.offset) {
+                self.note_dead(*location);
+                lost.insert(*location);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_dead(&self, location: Location) {
         let bytes = stride(u64::from(location.length));
         if !self.table().add_dead(location.segment, bytes) {
             return;
