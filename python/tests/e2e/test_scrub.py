@@ -107,14 +107,27 @@ def test_damage_at_rest_is_found_and_repaired(single: aistore.LocalCluster) -> N
     assert b"ais://one/o0" in log
     assert b"put it again" in log
 
+    # What is stored is counted, to the byte.
+    stats = target.wire.send("GET", "/v1/cluster", what="node_stats").json()["target"][target.id]
+    stored = [disk["stored"] for disk in stats["capacity"]["mountpaths"].values()]
+    assert all(one["counted"] for one in stored)
+    assert sum(int(one["objects"]) for one in stored) == 8
+    payload = sum(len(content(i)) for i in [*range(4), *range(10, 14)])
+    assert sum(int(one["object_bytes"]) for one in stored) == payload
+    quarantined = sum(file.stat().st_size for file in target.quarantine())
+    assert sum(int(one["quarantine_bytes"]) for one in stored) == quarantined > 0
+    segments = sum(file.stat().st_size for path in target.paths for file in path.rglob("*.segment"))
+    assert sum(int(one["segment_bytes"]) for one in stored) == segments
+    assert target.metric("stored_segments_bytes") == segments
+    job = {"action": "start", "value": {"kind": "cleanup-store"}}
+    assert target.wire.send("PUT", "/v1/cluster", action=job).status == 200
+
     # An object that is put again is whole, and what was repaired stays so over a restart.
     target.put("one", 0)
     answer = target.wire.follow("GET", "/v1/objects/one/o0")
     assert (answer.status, answer.body) == (200, content(0))
     before = target.metric("scrub_completed_time_seconds")
-    wait_until(
-        lambda: target.metric("scrub_completed_time_seconds") > before, "another pass", 60
-    )
+    wait_until(lambda: target.metric("scrub_completed_time_seconds") > before, "another pass", 60)
     assert target.metric("scrub_damaged_total") == 4
 
     # Off is off.

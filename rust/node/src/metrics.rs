@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use aistore_store::MountpathStored;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -129,6 +130,59 @@ impl Delay {
     }
 }
 
+/// What is stored on all mountpaths of a target, as of the last time that anybody looked.
+#[derive(Debug, Default)]
+pub struct StoredLevels {
+    objects: Level,
+    objects_payload: Level,
+    copies_payload: Level,
+    records: Level,
+    segments: Level,
+    dead: Level,
+    files: Level,
+    quarantine: Level,
+    uncounted: Level,
+}
+
+impl StoredLevels {
+    /// Takes over what a store says.
+    pub fn set(&self, stored: &[MountpathStored]) {
+        let sum = |level: &Level, of: fn(&MountpathStored) -> u64| {
+            let sum = stored.iter().map(of).fold(0, u64::saturating_add);
+            level.set(i64::try_from(sum).unwrap_or(i64::MAX));
+        };
+        sum(&self.objects, |one| one.buckets.values().map(|bucket| bucket.objects).sum());
+        sum(&self.objects_payload, |one| one.buckets.values().map(|bucket| bucket.bytes).sum());
+        sum(&self.copies_payload, |one| one.buckets.values().map(|bucket| bucket.copy_bytes).sum());
+        sum(&self.records, |one| one.records.bytes);
+        sum(&self.segments, |one| one.segments.bytes);
+        sum(&self.dead, |one| one.dead_bytes);
+        sum(&self.files, |one| one.files.bytes);
+        sum(&self.quarantine, |one| one.quarantine.bytes);
+        sum(&self.uncounted, |one| u64::from(!one.counted));
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("stored_objects", "Objects stored", self.objects.clone());
+        registry.register(
+            "stored_uncounted_mountpaths",
+            "Mountpaths of which it is still being counted after a crash what they store",
+            self.uncounted.clone(),
+        );
+        for (level, name, what) in [
+            (&self.objects_payload, "stored_objects", "Payload of objects"),
+            (&self.copies_payload, "stored_copies", "Payload of further copies of objects"),
+            (&self.records, "stored_records", "Blobs that lie in segments"),
+            (&self.segments, "stored_segments", "Segments"),
+            (&self.dead, "stored_dead_records", "Waste in segments"),
+            (&self.files, "stored_files", "Blobs in files of their own"),
+            (&self.quarantine, "stored_quarantine", "Damaged blobs that were set aside"),
+        ] {
+            registry.register_with_unit(name, what, Unit::Bytes, level.clone());
+        }
+    }
+}
+
 /// All numbers of one node.
 #[derive(Debug)]
 pub struct Metrics {
@@ -186,6 +240,8 @@ pub struct Metrics {
     /// When the scrub last completed a pass over the mountpath that waits longest for one, in seconds since the
     /// Unix epoch; 0 before the first.
     pub scrub_completed: Level,
+    /// What is stored.
+    pub stored: StoredLevels,
     /// Redirects sent.
     pub redirects: Count,
     /// Open connections.
@@ -225,6 +281,7 @@ impl Metrics {
             scrub_healed: Count::default(),
             scrub_quarantined: Count::default(),
             scrub_completed: Level::default(),
+            stored: StoredLevels::default(),
             redirects: Count::default(),
             connections: Level::default(),
             baseline: Mutex::default(),
@@ -248,6 +305,7 @@ impl Metrics {
             bytes,
         );
         registry.register("connections", "Open connections", metrics.connections.clone());
+        metrics.stored.register(&mut registry);
         registry.register_with_unit(
             "scrub_payload",
             "Bytes of blobs that were compared with their checksums",

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aistore_core::config::ScrubConf;
-use aistore_store::{Damage, Outcome, Pace, ScrubStep, Scrubber, StoreError};
+use aistore_store::{Amount, Damage, Outcome, Pace, ScrubStep, Scrubber, StoreError};
 
 use crate::metrics::Metrics;
 use crate::target::Target;
@@ -26,6 +26,8 @@ const BUSY_BYTES: u64 = 64 << 20;
 const BUSY_REQUESTS: u64 = 2000;
 /// A busy target's disks are read at the rate divided by this.
 const BUSY_SHARE: u64 = 8;
+/// Time between two looks at what was set aside.
+const TIDY: Duration = Duration::from_hours(24);
 /// A mountpath whose scrub fails is left alone for so long.
 const RETRY: Duration = Duration::from_mins(1);
 
@@ -43,6 +45,7 @@ pub(crate) async fn watch(target: Arc<Target>) {
     let cancel = Cancel::default();
     let mut load = Load::default();
     let mut disks: BTreeMap<PathBuf, Disk> = BTreeMap::new();
+    let mut tidied: Option<Duration> = None;
     loop {
         let conf = target.ctx.config().scrub.clone();
         let now = began.elapsed();
@@ -60,6 +63,11 @@ pub(crate) async fn watch(target: Arc<Target>) {
             let step = move || step(&target, &path, disk, (now, rate), &conf, &flag);
             running.push(tokio::task::spawn_blocking(step));
         }
+        if tidied.is_none_or(|at| now.saturating_sub(at) >= TIDY) {
+            tidied = Some(now);
+            let (target, flag) = (Arc::clone(&target), Arc::clone(&cancel.0));
+            drop(tokio::task::spawn_blocking(move || tidy(&target, &flag)));
+        }
         let mut active = false;
         for one in running {
             match one.await {
@@ -70,6 +78,10 @@ pub(crate) async fn watch(target: Arc<Target>) {
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "a step of the scrub was lost"),
             }
+        }
+        let store = Arc::clone(target.store());
+        if !active && let Ok(stored) = tokio::task::spawn_blocking(move || store.stored()).await {
+            target.ctx.metrics.stored.set(&stored);
         }
         let completed = disks.values().map(|disk| disk.scrubber.progress().completed_ns).min();
         let completed = completed.unwrap_or(0) / 1_000_000_000;
@@ -132,6 +144,29 @@ fn step(
             tracing::error!(mountpath = %path.display(), %error, "the scrub of a mountpath failed");
             disk.resume = now + RETRY;
             Some((disk, false))
+        }
+    }
+}
+
+/// Removes what was set aside long ago; returns the files and bytes.
+pub(crate) fn tidy(target: &Target, cancel: &AtomicBool) -> Option<Amount> {
+    let keep = target.ctx.config().scrub.quarantine_time.0;
+    if keep.is_zero() {
+        return None;
+    }
+    let before = Duration::from_nanos(now_ns()).saturating_sub(keep);
+    match target.store().remove_set_aside(before, cancel) {
+        Ok(removed) => {
+            if removed.count > 0 {
+                let Amount { count, bytes } = removed;
+                tracing::info!(count, bytes, "what was set aside as damaged is removed");
+            }
+            Some(removed)
+        }
+        Err(StoreError::Cancelled | StoreError::Closed) => None,
+        Err(error) => {
+            tracing::error!(%error, "what was set aside as damaged cannot be removed");
+            None
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aistore_core::AIS_VERSION;
 use aistore_core::config::SpaceConf;
 use aistore_core::smap::{FLAG_DECOMMISSION, FLAG_MAINTENANCE};
-use aistore_store::{MountpathUsage, Store};
+use aistore_store::{Amount, BucketUsage, MountpathStored, MountpathUsage, Store};
 use serde_json::{Map, Value, json};
 
 use crate::context::NodeContext;
@@ -139,8 +139,38 @@ fn tracker(ctx: &NodeContext, cluster: &Value) -> BTreeMap<String, u64> {
 pub(crate) async fn capacity(ctx: &NodeContext, store: Option<&Arc<Store>>) -> Value {
     let Some(store) = store.cloned() else { return capacity_of(None, &ctx.labels) };
     ctx.disk_health.count(&ctx.metrics, &store);
-    let usage = tokio::task::spawn_blocking(move || store.usage()).await;
-    capacity_of(Some(&usage.unwrap_or_default()), &ctx.labels)
+    let asked = tokio::task::spawn_blocking(move || (store.usage(), store.stored())).await;
+    let (usage, stored) = asked.unwrap_or_default();
+    ctx.metrics.stored.set(&stored);
+    with_stored(capacity_of(Some(&usage), &ctx.labels), &stored)
+}
+
+/// A capacity record that also says what of it is ours, and what it is made of. Not in the protocol.
+fn with_stored(mut capacity: Value, stored: &[MountpathStored]) -> Value {
+    for one in stored {
+        let path = one.path.display().to_string();
+        let record = capacity.get_mut("mountpaths").and_then(|all| all.get_mut(&path));
+        let Some(fields) = record.and_then(Value::as_object_mut) else { continue };
+        let sum = |of: fn(&BucketUsage) -> u64| one.buckets.values().map(of).sum::<u64>();
+        let bytes = |amount: Amount| amount.bytes.to_string();
+        let stored = json!({
+            "counted": one.counted,
+            "objects": sum(|bucket| bucket.objects).to_string(),
+            "object_bytes": sum(|bucket| bucket.bytes).to_string(),
+            "copies": sum(|bucket| bucket.copies).to_string(),
+            "copy_bytes": sum(|bucket| bucket.copy_bytes).to_string(),
+            "upload_bytes": bytes(one.upload_parts),
+            "record_bytes": bytes(one.records),
+            "segment_bytes": bytes(one.segments),
+            "dead_bytes": one.dead_bytes.to_string(),
+            "file_bytes": bytes(one.files),
+            "quarantine_bytes": bytes(one.quarantine),
+            "tmp_bytes": bytes(one.tmp),
+            "append_bytes": bytes(one.appends),
+        });
+        fields.insert("stored".to_owned(), stored);
+    }
+    capacity
 }
 
 /// Capacity record from what the file systems say.
@@ -270,6 +300,25 @@ mod tests {
         assert_eq!(record["pct_avg"], 30);
         assert_eq!(record["mountpaths"]["/b"]["disks"][0], "sda1");
         assert_eq!(record["mountpaths"]["/b"]["fs"]["FsID"], "1,0");
+    }
+
+    #[test]
+    fn what_is_stored_is_told_by_mountpath() {
+        let usage = MountpathUsage { path: "/a".into(), ..MountpathUsage::default() };
+        let record = capacity_of(Some(&[usage]), &Labels::default());
+        let bucket = BucketUsage { objects: 2, bytes: 10, copies: 1, copy_bytes: 5 };
+        let stored = MountpathStored {
+            path: "/a".into(),
+            counted: true,
+            buckets: [(7, bucket), (8, bucket)].into(),
+            dead_bytes: 3,
+            ..MountpathStored::default()
+        };
+        let gone = MountpathStored { path: "/gone".into(), ..MountpathStored::default() };
+        let record = with_stored(record, &[stored, gone]);
+        let stored = &record["mountpaths"]["/a"]["stored"];
+        assert_eq!((&stored["counted"], &stored["objects"]), (&json!(true), &json!("4")));
+        assert_eq!((&stored["copy_bytes"], &stored["dead_bytes"]), (&json!("10"), &json!("3")));
     }
 
     #[test]

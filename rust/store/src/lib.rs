@@ -43,6 +43,7 @@ mod steps;
 mod appends;
 mod blob;
 mod change;
+mod cleanup;
 mod codec;
 mod commit;
 mod compaction;

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cursor::{Cursor, Position};
+pub(crate) use entries::named;
 use files::Reading;
 pub use verdict::{Damage, Outcome};
 

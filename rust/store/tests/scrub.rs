@@ -296,6 +296,34 @@ fn what_is_missing_is_found_by_the_index() {
 }
 
 #[test]
+fn what_was_set_aside_goes_when_it_is_old_and_nobody_needs_it() {
+    let fixture = Fixture::new(1);
+    let store = fixture.open();
+    for (name, length) in [("small", 900), ("large", 90_000), ("gone", 900), ("renamed", 900)] {
+        put(&store, name, &content(4, length), 1);
+        let meta = store.head(BID, &uname(BID, name), name).unwrap().unwrap();
+        let damaged = blob(&fixture, meta.blob);
+        flip_at(&damaged, damaged.offset + 7);
+    }
+    let from = uname(BID, "renamed");
+    store.rename(BID, (&from, "renamed"), (&uname(BID, "r"), "r")).unwrap().unwrap();
+    assert_eq!(scrub(&store).0.len(), 4);
+    delete(&store, "gone");
+    std::fs::create_dir(fixture.paths[0].join("ais/index.damaged")).unwrap();
+    let never = AtomicBool::new(false);
+    let remove = |before| store.remove_set_aside(before, &never).unwrap().count;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let hour = std::time::Duration::from_hours(1);
+    assert_eq!(remove(now - hour), 0, "none is old");
+    // What is left of an object is kept until the object goes.
+    assert_eq!((remove(now + hour), fixture.files("quarantine").len()), (2, 3));
+    put(&store, "small", b"again", 1);
+    delete(&store, "large");
+    delete(&store, "r");
+    assert_eq!((remove(now + hour), fixture.files("quarantine").len()), (3, 0));
+}
+
+#[test]
 fn a_pass_goes_on_where_it_was_after_a_restart() {
     let fixture = Fixture::new(1);
     let store = fixture.open();

@@ -111,7 +111,7 @@ pub const CATALOG: &[(&str, Effect, &str)] = {
         (
             "space.cleanupwm",
             Stored,
-            "what is deleted is removed at once, so there is nothing to clean up",
+            "what is deleted is removed at once; the job `cleanup-store` removes what crashes and damage left",
         ),
         ("space.lowwm", Stored, "eviction ends; native objects are never evicted"),
         (

@@ -68,7 +68,7 @@ impl Scrubber {
 }
 
 /// What an entry names; nothing where it cannot be decoded, which reads report.
-pub(super) fn named(mountpath: &Mountpath, key: &[u8], value: &[u8]) -> Vec<Place> {
+pub(crate) fn named(mountpath: &Mountpath, key: &[u8], value: &[u8]) -> Vec<Place> {
     let Some((bid, name)) = codec::split_key(key) else { return Vec::new() };
     let mut places = Vec::new();
     let mut parts = None;
