@@ -228,19 +228,17 @@ impl AppendWriter {
             Some(stands_at) if stands_at != self.state.size => {
                 return Err(self.conflict(stands_at));
             }
+            // Written again: who wrote it first may have ended before it was on the disk.
+            Some(_) if self.policy == WritePolicy::Immediate => {
+                let mark = marks::read(&self.path)?;
+                self.write_through(mark.unwrap_or_else(|| self.mark()))?;
+            }
             Some(_) => {}
             None => {
-                let mark = Mark { before: self.before, size: self.state.size };
-                let sync = self.policy == WritePolicy::Immediate;
-                if sync {
-                    self.mountpath.unsynced.count_sync();
-                    let synced = self.file.sync_data();
-                    synced.map_err(|source| StoreError::io(&self.path, "sync", source))?;
-                }
-                marks::write(&self.path, mark, sync)?;
-                if sync {
-                    self.mountpath.unsynced.count_sync();
-                    self.mountpath.files.sync_dir(Dir::Appends)?;
+                if self.policy == WritePolicy::Immediate {
+                    self.write_through(self.mark())?;
+                } else {
+                    marks::write(&self.path, self.mark(), false)?;
                 }
                 step!("append: mark written");
                 self.busy.keep_hasher(self.state, self.hasher.take());
@@ -248,6 +246,29 @@ impl AppendWriter {
         }
         self.done = true;
         Ok(self.state)
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { before: self.before, size: self.state.size }
+    }
+
+    /// Writes the mark, and brings the bytes, the mark and the names of both to the disk.
+    fn write_through(&self, mark: Mark) -> Result<(), StoreError> {
+        let through = || {
+            let unsynced = &self.mountpath.unsynced;
+            unsynced.count_sync();
+            let synced = self.file.sync_data();
+            synced.map_err(|source| StoreError::io(&self.path, "sync", source))?;
+            marks::write(&self.path, mark, true)?;
+            unsynced.count_sync();
+            self.mountpath.files.sync_dir(Dir::Appends)
+        };
+        // Sent again, it would seem to be on the disk: the system forgets what it could not write.
+        through().inspect_err(|error| {
+            if !matches!(error, StoreError::NoSpace { .. }) {
+                self.mountpath.note_failure(error);
+            }
+        })
     }
 
     /// Whether the session has these bytes where this append stands.

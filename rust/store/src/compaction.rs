@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::StoreError;
+use crate::meta::BlobId;
 use crate::mountpath::{Mountpath, SharedMountpath};
 use crate::segments::{Fill, HEADER_BYTES, Location, Record, Scan};
 use crate::shared::Shared;
@@ -109,8 +110,7 @@ fn compact_one(
                 check_forgotten(mountpath, fill.number)?;
             }
             // All of it is on the disk before the place where it came from goes.
-            segments.sync()?;
-            mountpath.index.sync()?;
+            mountpath.settle_index()?;
             step!("compaction: all on the disk");
             segments.remove(fill.number)?;
             step!("compaction: segment removed");
@@ -127,14 +127,47 @@ fn move_batch(
     scan: &mut Scan<'_>,
 ) -> Result<(u64, bool), StoreError> {
     let segments = &mountpath.segments;
+    let (mut moved, mut left) = (0, Vec::new());
+    let mut copies = Vec::new();
+    let copied = copy_batch(mountpath, number, old, scan, &mut copies);
+    // Before anybody is told: commits of others take the new places along, and sync them.
+    mountpath.settle_records(copies.iter().map(|(_, _, to, _)| to.segment))?;
+    step!("compaction: copies on the disk");
+    for (blob, from, to, stride) in copies {
+        if mountpath.locations.relocate(&mountpath.index, blob, from, to)? {
+            left.push(from);
+            moved += stride;
+        } else {
+            segments.mark_dead(to);
+        }
+    }
+    mountpath.commit_all(Vec::new())?;
+    step!("compaction: moves committed");
+    // Should this pass end early: an index that is rebuilt must not find them alive once they are deleted.
+    for from in left {
+        segments.mark_dead(from);
+    }
+    Ok((moved, copied?))
+}
+
+/// A record that was appended again: whose, from where, to where, and the bytes that it takes.
+type Copied = (BlobId, Location, Location, u64);
+
+/// Appends some live records again; returns whether there are more. What was appended before a failure counts.
+fn copy_batch(
+    mountpath: &Mountpath,
+    number: u32,
+    old: &File,
+    scan: &mut Scan<'_>,
+    copies: &mut Vec<Copied>,
+) -> Result<bool, StoreError> {
+    let segments = &mountpath.segments;
     let path = segments.path(number);
     let failed = |source| StoreError::io(&path, "read", source);
-    let (mut moved, mut left, mut more) = (0, Vec::new(), true);
     let mut bytes = Vec::new();
     for _ in 0..BATCH {
         let Some(record) = scan.next().map_err(failed)? else {
-            more = false;
-            break;
+            return Ok(false);
         };
         let (blob, from) = (record.header.blob, location(number, &record));
         if mountpath.locations.get(&mountpath.index, blob)? != Some(from) {
@@ -149,21 +182,9 @@ fn move_batch(
         segments.append_record(&record.header, payload, trailer, |at| placed = Some(at))?;
         let Some(to) = placed else { continue };
         step!("compaction: record appended again");
-        segments.note_moved_to(to.segment);
-        if mountpath.locations.relocate(&mountpath.index, blob, from, to)? {
-            left.push(from);
-            moved += record.header.stride();
-        } else {
-            segments.mark_dead(to);
-        }
+        copies.push((blob, from, to, record.header.stride()));
     }
-    mountpath.commit_all(Vec::new())?;
-    step!("compaction: moves committed");
-    // Should this pass end early: an index that is rebuilt must not find them alive once they are deleted.
-    for from in left {
-        segments.mark_dead(from);
-    }
-    Ok((moved, more))
+    Ok(true)
 }
 
 /// Fails when the index still names records of a segment that a scan did not find.

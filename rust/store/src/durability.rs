@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use aistore_core::config::WritePolicy;
@@ -76,10 +76,19 @@ fn stricter(one: WritePolicy, other: WritePolicy) -> WritePolicy {
 pub(crate) struct Unsynced {
     /// Before the next commit of a bucket whose policy is immediate.
     urgent: Mutex<Pending>,
+    /// Held while what is urgent is synced: who finds nothing in the list must not go on while another one, who
+    /// took it, is still at it.
+    syncing: Mutex<()>,
     /// With the next write-back.
     lazy: Mutex<Pending>,
-    /// Whether the index has entries that may be in memory alone.
-    index: AtomicBool,
+    /// Whether the index has entries that may be in memory alone. Held while it is synced, for the same reason.
+    index: Mutex<bool>,
+    /// Segments below this one have their names on the disk.
+    named_segments: AtomicU32,
+    /// Blob directories that have, a bit each.
+    named_shards: [AtomicU64; 4],
+    /// Set when a sync failed. The system forgets what it could not write, so that another try would succeed.
+    failed: AtomicBool,
     /// Whether something was written that nobody promised to bring to the disk.
     unpromised: AtomicBool,
     /// How often files, directories and the file system were synced.
@@ -99,29 +108,30 @@ impl Pending {
     fn is_empty(&self) -> bool {
         self.segments.is_empty() && self.dirs.is_empty() && self.files.is_empty() && !self.overflow
     }
-
-    fn add(&mut self, other: Self) {
-        self.segments.extend(other.segments);
-        self.dirs.extend(other.dirs);
-        self.files.extend(other.files);
-        self.overflow |= other.overflow;
-    }
 }
 
 impl Unsynced {
-    /// Notes a record of a segment; `first` if it is the first one of a new segment.
-    pub(crate) fn segment(&self, number: u32, first: bool, policy: WritePolicy) {
+    /// Notes a record of a segment.
+    pub(crate) fn segment(&self, number: u32, policy: WritePolicy) {
         let Some(mut pending) = self.pending(policy) else { return };
         pending.segments.insert(number);
-        if first {
+        // Whoever began the segment may have another policy, or be about to note it.
+        if number >= self.named_segments.load(Ordering::Relaxed) {
             pending.dirs.insert(Dir::Segments);
         }
     }
 
     /// Notes names that were made or removed in directories.
     pub(crate) fn dirs(&self, dirs: impl IntoIterator<Item = Dir>, policy: WritePolicy) {
-        if let Some(mut pending) = self.pending(policy) {
-            pending.dirs.extend(dirs);
+        let Some(mut pending) = self.pending(policy) else { return };
+        for dir in dirs {
+            // Whoever made it may have another policy, or be about to note it.
+            if let Dir::Shard(number) = dir
+                && !self.is_named(number)
+            {
+                pending.dirs.insert(Dir::Blobs);
+            }
+            pending.dirs.insert(dir);
         }
     }
 
@@ -142,22 +152,47 @@ impl Unsynced {
 
     /// Notes a write of the index that was not synced.
     pub(crate) fn index_written(&self) {
-        self.index.store(true, Ordering::Relaxed);
+        *self.index() = true;
     }
 
-    /// Whether the index has to be synced; it counts as synced from now on.
-    pub(crate) fn take_index(&self) -> bool {
-        self.index.swap(false, Ordering::Relaxed)
+    /// Notes that all writes of the index were synced, by who alone writes.
+    pub(crate) fn index_synced(&self) {
+        self.count_sync();
+        *self.index() = false;
+    }
+
+    /// Syncs the index by `sync`, unless that has been done since it was last written.
+    pub(crate) fn sync_index(
+        &self,
+        sync: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut written = self.index();
+        if *written {
+            self.count_sync();
+            sync()?;
+            *written = false;
+        }
+        Ok(())
+    }
+
+    /// Fails once a sync has failed.
+    fn check(&self, files: &Files) -> Result<(), StoreError> {
+        if self.failed.load(Ordering::Relaxed) {
+            let source = std::io::Error::other("an earlier sync failed");
+            return Err(StoreError::io(files.mountpath(), "sync", source));
+        }
+        Ok(())
     }
 
     /// Syncs what a commit that is about to be acknowledged relies on.
     pub(crate) fn sync_urgent(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
+        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.sync(&self.urgent, files, segments)
     }
 
     /// Syncs all that was written before.
     pub(crate) fn sync_all(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
-        self.sync(&self.urgent, files, segments)?;
+        self.sync_urgent(files, segments)?;
         self.sync(&self.lazy, files, segments)
     }
 
@@ -193,15 +228,43 @@ impl Unsynced {
         files: &Files,
         segments: &Segments,
     ) -> Result<(), StoreError> {
+        self.check(files)?;
         let taken = std::mem::take(&mut *lock(which));
         if taken.is_empty() {
             return Ok(());
         }
         let synced = self.sync_pending(&taken, files, segments);
-        if synced.is_err() {
-            lock(which).add(taken);
+        match &synced {
+            Ok(()) => self.note_named(&taken),
+            Err(_) => self.failed.store(true, Ordering::Relaxed),
         }
         synced
+    }
+
+    fn is_named(&self, shard: u8) -> bool {
+        let word = self.named_shards.get(usize::from(shard / 64));
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (shard % 64) & 1 == 1)
+    }
+
+    /// Notes whose names were brought to the disk.
+    fn note_named(&self, synced: &Pending) {
+        if synced.overflow || synced.dirs.contains(&Dir::Segments) {
+            let bound = synced.segments.last().map_or(0, |last| last.saturating_add(1));
+            self.named_segments.fetch_max(bound, Ordering::Relaxed);
+        }
+        if synced.overflow || synced.dirs.contains(&Dir::Blobs) {
+            for dir in &synced.dirs {
+                if let Dir::Shard(number) = dir
+                    && let Some(word) = self.named_shards.get(usize::from(number / 64))
+                {
+                    word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, bool> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sync_pending(

@@ -46,10 +46,15 @@ impl Files {
     /// Opens the directories, creating what is missing.
     pub(crate) fn open(mountpath: &Path) -> Result<Self, StoreError> {
         let root = mountpath.join("ais");
-        for name in ["blobs", "tmp"] {
+        let fresh = !root.exists();
+        for name in ["blobs", "tmp", "appends"] {
             let dir = root.join(name);
             fs::create_dir_all(&dir)
                 .map_err(|source| StoreError::io(&dir, "create the directory", source))?;
+        }
+        if fresh {
+            let synced = File::open(mountpath).and_then(|dir| dir.sync_all());
+            synced.map_err(|source| StoreError::io(mountpath, "sync", source))?;
         }
         let open = |name: &str| {
             let dir = root.join(name);

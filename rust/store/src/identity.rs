@@ -81,6 +81,11 @@ impl RunState {
     pub(crate) fn write(&self, files: &Files) -> Result<(), StoreError> {
         write_json(&files.path("run.json"), self, false)
     }
+
+    /// As [`write`](Self::write); on return it survives loss of power, as do the names beside it.
+    pub(crate) fn write_through(&self, files: &Files) -> Result<(), StoreError> {
+        write_json(&files.path("run.json"), self, true)
+    }
 }
 
 fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {

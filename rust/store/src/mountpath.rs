@@ -25,7 +25,7 @@ use crate::index::{Change, Index, OpenFailure};
 use crate::locations::Locations;
 use crate::meta::{BlobId, ObjectMeta, Role};
 use crate::rebuild;
-use crate::segments::{HEADER_BYTES, Header, Location, PREAMBLE_BYTES, Segments};
+use crate::segments::{HEADER_BYTES, Header, Location, Segments};
 use crate::space::{Space, Watermark};
 use crate::stored::Stored;
 use crate::sync::Mutex;
@@ -189,7 +189,9 @@ impl Mountpath {
             scattered,
             stored: None,
         };
-        run.write(&files)?;
+        // With it the names of the directories reach the disk; and after loss of power nobody takes this run for
+        // one that ended in order.
+        run.write_through(&files)?;
         step!("open: run noted");
         Ok(Self {
             space: Space::new(watermark),
@@ -333,16 +335,10 @@ impl Mountpath {
         self.tally.add(&delta);
         match (applied, sync) {
             (true, false) => self.unsynced.index_written(),
-            (true, true) => {
-                // The journal is one: what was written before is on the disk with it.
-                self.unsynced.take_index();
-                self.unsynced.count_sync();
-            }
-            (false, true) if self.unsynced.take_index() => {
-                self.unsynced.count_sync();
-                self.index.sync()?;
-            }
-            (false, _) => {}
+            // The journal is one: what was written before is on the disk with it.
+            (true, true) => self.unsynced.index_synced(),
+            (false, true) => self.unsynced.sync_index(|| self.index.sync())?,
+            (false, false) => {}
         }
         Ok(())
     }
@@ -351,17 +347,30 @@ impl Mountpath {
     /// never to.
     pub(crate) fn write_back(&self) -> Result<(), StoreError> {
         self.check_writable()?;
-        let written = self.unsynced.sync_all(&self.files, &self.segments).and_then(|()| {
-            if !self.unsynced.take_index() {
-                return Ok(());
-            }
-            self.unsynced.count_sync();
-            self.index.sync()
-        });
+        let written = self.unsynced.sync_all(&self.files, &self.segments);
+        let written = written.and_then(|()| self.unsynced.sync_index(|| self.index.sync()));
         written.inspect_err(|error| self.note_failure(error))
     }
 
-    fn note_failure(&self, error: &StoreError) {
+    /// Brings the records of these segments to the disk, names included, whatever the policies: something is to
+    /// count there that was on the disk elsewhere.
+    pub(crate) fn settle_records(
+        &self,
+        segments: impl IntoIterator<Item = u32>,
+    ) -> Result<(), StoreError> {
+        for number in segments {
+            self.unsynced.segment(number, WritePolicy::Immediate);
+        }
+        let synced = self.unsynced.sync_urgent(&self.files, &self.segments);
+        synced.inspect_err(|error| self.note_failure(error))
+    }
+
+    /// Brings all entries and locations to the disk, whatever the policies.
+    pub(crate) fn settle_index(&self) -> Result<(), StoreError> {
+        self.index.sync().inspect_err(|error| self.note_failure(error))
+    }
+
+    pub(crate) fn note_failure(&self, error: &StoreError) {
         tracing::error!(mountpath = %self.path().display(), %error, "index write failed");
         self.failed.store(true, Ordering::Relaxed);
         self.unswept.store(true, Ordering::Relaxed);
@@ -380,7 +389,7 @@ impl Mountpath {
         let policy = self.policies.of(bid);
         self.segments.append(blob, payload, trailer, |at| {
             self.locations.place(blob, at);
-            self.unsynced.segment(at.segment, u64::from(at.offset) == PREAMBLE_BYTES, policy);
+            self.unsynced.segment(at.segment, policy);
             self.tally.record(at, 1);
         })
     }

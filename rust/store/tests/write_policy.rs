@@ -144,3 +144,21 @@ fn writers_at_the_same_time_share_the_calls() {
     // Alone they would need 1,280.
     assert!(together < 1000, "{together} calls for 640 puts");
 }
+
+#[test]
+fn names_that_another_bucket_made_are_on_the_disk_too() {
+    const OTHER: u64 = BID + 1;
+    for fixture in [Fixture::new(1), Fixture::of_files(1)] {
+        let store = open(&fixture, WritePolicy::Immediate);
+        store.set_write_policies([(OTHER, WritePolicy::Never)].into());
+        let put_other = |name: &str| {
+            let writer = store.begin_put(OTHER, &uname(OTHER, name), name, options()).unwrap();
+            writer.finish().unwrap();
+        };
+        // Makes the segment, or every directory of blobs.
+        let others = if fixture.files_only { 2000 } else { 1 };
+        assert_eq!(syncs(&store, || (0..others).for_each(|i| put_other(&format!("o{i}")))), 0);
+        let name_too = syncs(&store, || drop(put(&store, "a", &[1; 500]).unwrap()));
+        assert_eq!(name_too, if fixture.files_only { 4 } else { 3 });
+    }
+}

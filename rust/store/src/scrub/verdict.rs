@@ -176,7 +176,8 @@ fn restore_record(shared: &Shared, place: Place) -> Result<bool, StoreError> {
     let (payload, trailer) = bytes.split_at_checked(trailer).unwrap_or_default();
     at.segments.append(place.blob, payload, trailer, |to| placed = Some(to))?;
     let Some(to) = placed else { return Ok(false) };
-    at.segments.note_moved_to(to.segment);
+    // Before anybody is told: commits of others take the new place along, and sync it.
+    at.settle_records([to.segment])?;
     let moved = at.locations.relocate(&at.index, place.blob, from, to)?;
     at.commit_all(Vec::new())?;
     at.segments.mark_dead(if moved { from } else { to });

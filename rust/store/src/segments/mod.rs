@@ -13,7 +13,7 @@ mod scan;
 mod table;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -47,8 +47,6 @@ pub(crate) struct Segments {
     bound: AtomicU32,
     table: Mutex<Table>,
     active: Mutex<Option<Active>>,
-    /// Segments to which records were moved that may not be on the disk yet.
-    unsynced: Mutex<BTreeSet<u32>>,
     /// Records that a sweep noted as dead, a few thousand at most.
     lost: RwLock<HashSet<Location>>,
 }
@@ -115,7 +113,6 @@ impl Segments {
             bound: AtomicU32::new(bound.unwrap_or(0)),
             table: Mutex::new(table),
             active: Mutex::new(None),
-            unsynced: Mutex::default(),
             lost: RwLock::new(HashSet::new()),
         };
         segments.resume(clean)?;
@@ -352,32 +349,16 @@ impl Segments {
         Ok(())
     }
 
-    /// Notes that something was moved to a segment.
-    pub(crate) fn note_moved_to(&self, number: u32) {
-        self.unsynced().insert(number);
-    }
-
-    /// Makes what was moved, and what was written last, survive loss of power.
+    /// Makes what was written last survive loss of power.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        let mut numbers = std::mem::take(&mut *self.unsynced());
-        numbers.extend(self.active().as_ref().map(|active| active.number));
-        for number in &numbers {
-            if let Err(error) = self.sync_one(*number) {
-                self.unsynced().extend(&numbers);
-                return Err(error);
-            }
-        }
-        Ok(())
+        let active = self.active().as_ref().map(|active| active.number);
+        active.map_or(Ok(()), |number| self.sync_one(number))
     }
 
     /// Brings what was appended to a segment so far to the disk. One that is gone has nothing left.
     pub(crate) fn sync_one(&self, number: u32) -> Result<(), StoreError> {
         let Some(file) = self.file(number)? else { return Ok(()) };
         file.sync_data().map_err(|source| StoreError::io(&self.path(number), "sync", source))
-    }
-
-    fn unsynced(&self) -> MutexGuard<'_, BTreeSet<u32>> {
-        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Size at which a segment is full.
