@@ -26,6 +26,8 @@ pub(crate) struct BlobWriter {
     checked: u64,
     /// Announced payload bytes.
     hint: u64,
+    /// Whether it is to be on the disk before a commit names it, whatever the policy of the bucket.
+    durable: bool,
 }
 
 impl BlobWriter {
@@ -35,7 +37,7 @@ impl BlobWriter {
         mountpath.space.check(&mountpath.files, hint)?;
         let hinted = usize::try_from(hint).unwrap_or(usize::MAX);
         let buffer = Vec::with_capacity(if hinted <= BUFFER_BYTES { hinted } else { 0 });
-        Ok(Self { mountpath, buffer, file: None, size: 0, checked: hint, hint })
+        Ok(Self { mountpath, buffer, file: None, size: 0, checked: hint, hint, durable: false })
     }
 
     /// Starts a blob without payload, which describes what is stored already: on a disk that takes nothing
@@ -43,7 +45,15 @@ impl BlobWriter {
     pub(crate) fn for_description(mountpath: SharedMountpath) -> Result<Self, StoreError> {
         mountpath.check_writable()?;
         mountpath.space.check_reserve(&mountpath.files, 0)?;
-        Ok(Self { mountpath, buffer: Vec::new(), file: None, size: 0, checked: 0, hint: 0 })
+        let buffer = Vec::new();
+        Ok(Self { mountpath, buffer, file: None, size: 0, checked: 0, hint: 0, durable: false })
+    }
+
+    /// Makes this blob take the place of what may have been on the disk for long: a bucket's policy is about
+    /// changes, not about what the store moves by itself.
+    pub(crate) fn durably(mut self) -> Self {
+        self.durable = true;
+        self
     }
 
     pub(crate) fn mountpath(&self) -> &SharedMountpath {
@@ -93,8 +103,12 @@ impl BlobWriter {
     ) -> Result<(), StoreError> {
         let buffer = std::mem::take(&mut self.buffer);
         let bytes = (buffer.len() + trailer.len()) as u64;
+        let policy = match self.durable {
+            true => WritePolicy::Immediate,
+            false => self.mountpath.policies.of(bid),
+        };
         if self.file.is_none() && bytes <= self.mountpath.max_record_bytes {
-            return self.mountpath.append_blob((bid, blob), &buffer, trailer);
+            return self.mountpath.append_blob((policy, blob), &buffer, trailer);
         }
         let (announced, written) = (self.hint, self.size + trailer.len() as u64);
         let file = self.file()?;
@@ -102,7 +116,7 @@ impl BlobWriter {
         file.trim(announced, written)?;
         step!("blob: written");
         match self.file.take() {
-            Some(file) => file.publish(bid, blob),
+            Some(file) => file.publish(policy, blob),
             None => Ok(()),
         }
     }
@@ -157,9 +171,8 @@ impl TmpFile {
         Ok(())
     }
 
-    fn publish(mut self, bid: u64, blob: BlobId) -> Result<(), StoreError> {
+    fn publish(mut self, policy: WritePolicy, blob: BlobId) -> Result<(), StoreError> {
         let mountpath = Arc::clone(&self.mountpath);
-        let policy = mountpath.policies.of(bid);
         let Some(name) = &self.name else { return Ok(()) };
         if policy == WritePolicy::Immediate {
             // By its own writer rather than by who leads the commit: large files are synced side by side.

@@ -46,7 +46,8 @@ pub(crate) fn copy_part(
 ) -> Result<BlobId, StoreError> {
     let (kind, checksum) = part_checksum(object_meta, part);
     let mut writer = first_good(sources, object, |mountpath, blob| {
-        let mut writer = BlobWriter::new(Arc::clone(home), part.size)?;
+        // What it was copied from goes.
+        let mut writer = BlobWriter::new(Arc::clone(home), part.size)?.durably();
         let mut hasher = Hasher::new(kind);
         read_blob(mountpath, blob, part.size, cancel, |bytes| {
             hasher.update(bytes);
@@ -67,7 +68,7 @@ pub(crate) fn copy_part(
     let trailer = trailer::encode(role, object.bid, object.name, &meta);
     writer.publish(&trailer, (object.bid, blob))?;
     // What names a part may be committed elsewhere.
-    home.settle_blobs(object.bid)?;
+    home.commit_durably(Vec::new())?;
     Ok(blob)
 }
 

@@ -309,6 +309,11 @@ impl Mountpath {
         self.commit_group(changes, false)
     }
 
+    /// As [`commit_all`](Self::commit_all), whatever the policy of the bucket: on return it is on the disk.
+    pub(crate) fn commit_durably(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.commit_group(changes, true)
+    }
+
     /// Brings all changes so far to the disk, if that is the policy of the bucket of this key.
     pub(crate) fn sync_changes_of(&self, key: &[u8]) -> Result<(), StoreError> {
         match self.policies.of_key(key) {
@@ -377,16 +382,15 @@ impl Mountpath {
         self.tally.spoil();
     }
 
-    /// Appends a small blob of a bucket to a segment. It is there for good with the next commit on this
+    /// Appends a small blob to a segment. It is there for good with the next commit on this
     /// mountpath: that of the entry which names it. Where the entry goes to another one, call
     /// [`settle_blobs`](Self::settle_blobs) before.
     pub(crate) fn append_blob(
         &self,
-        (bid, blob): (u64, BlobId),
+        (policy, blob): (WritePolicy, BlobId),
         payload: &[u8],
         trailer: &[u8],
     ) -> Result<(), StoreError> {
-        let policy = self.policies.of(bid);
         self.segments.append(blob, payload, trailer, |at| {
             self.locations.place(blob, at);
             self.unsynced.segment(at.segment, policy);

@@ -67,7 +67,8 @@ pub(crate) fn settle(
         if plan.is_done(&survey, main) {
             return Ok(None);
         }
-        let work = match plan.write(object, main, order.cancel) {
+        let moves = plan.moves(&survey);
+        let work = match plan.write(object, main, moves, order.cancel) {
             Ok(work) => work,
             // The blobs of an object that changes meanwhile go while they are copied.
             Err(StoreError::Corrupt { .. }) if has_changed(shared, object, &key, &survey)? => {
@@ -192,14 +193,25 @@ impl Plan {
             && survey.0.len() == self.seats.len()
     }
 
-    /// Writes the bytes that are missing somewhere.
+    /// Whether a blob goes for which another one comes.
+    fn moves(&self, survey: &Survey) -> bool {
+        let stays = |found: &Found| {
+            let here = |seat: &Seat| Arc::ptr_eq(&seat.mountpath, &found.mountpath);
+            self.seats.iter().any(|seat| here(seat) && seat.blob == Some(found.meta.blob))
+        };
+        !survey.0.iter().all(stays)
+    }
+
+    /// Writes the bytes that are missing somewhere; `moves`: so that they are on the disk before others go.
     fn write(
         self,
         object: Named<'_>,
         main: &Found,
+        moves: bool,
         cancel: &AtomicBool,
     ) -> Result<Work, StoreError> {
-        let mut work = Work { seats: Vec::new(), parts: Vec::new(), fresh: Vec::new(), bytes: 0 };
+        let (seats, parts, fresh) = (Vec::new(), Vec::new(), Vec::new());
+        let mut work = Work { seats, parts, fresh, bytes: 0, moves };
         let parts = main.meta.parts.iter().zip(&self.parts).zip(&self.part_sources);
         for (index, ((part, plan), sources)) in parts.enumerate() {
             let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
@@ -228,6 +240,7 @@ impl Plan {
                         .inspect_err(|_| work.abandon())?,
                 ),
             };
+            let written = written.map(|one| if moves { one.durably() } else { one });
             work.seats.push((seat, written));
         }
         Ok(work)
@@ -289,6 +302,8 @@ struct Work {
     /// Blobs of parts that were written for this.
     fresh: Vec<(SharedMountpath, BlobId)>,
     bytes: u64,
+    /// Whether others go.
+    moves: bool,
 }
 
 impl Work {
@@ -323,7 +338,7 @@ impl Work {
                 return Err(error);
             }
         };
-        if let Err(error) = write_entries(&key, &written, survey) {
+        if let Err(error) = write_entries(&key, &written, survey, self.moves) {
             // Whether the entries were written is not known: the blobs may be in use. The next start
             // sweeps those that are not.
             set.members().iter().for_each(|mountpath| mountpath.leave_unswept());
@@ -386,7 +401,12 @@ fn publish_seats(
 }
 
 /// Commits the entries that are not there yet: copies first, the object last.
-fn write_entries(key: &[u8], written: &[Written], before: &Survey) -> Result<(), StoreError> {
+fn write_entries(
+    key: &[u8],
+    written: &[Written],
+    before: &Survey,
+    moves: bool,
+) -> Result<(), StoreError> {
     for one in written.iter().rev() {
         let known = before.0.iter().any(|found| {
             Arc::ptr_eq(&found.mountpath, &one.mountpath)
@@ -395,7 +415,12 @@ fn write_entries(key: &[u8], written: &[Written], before: &Survey) -> Result<(),
         });
         if !known {
             let value = codec::encode_entry(one.role, &one.meta);
-            one.mountpath.commit(Change::Set { key: key.to_vec(), value })?;
+            let changes = vec![Change::Set { key: key.to_vec(), value }];
+            if moves {
+                one.mountpath.commit_durably(changes)?;
+            } else {
+                one.mountpath.commit_all(changes)?;
+            }
             step!("settle: entry written");
         }
     }

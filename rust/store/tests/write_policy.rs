@@ -10,10 +10,11 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 use aistore_core::checksum::ChecksumType;
 use aistore_core::config::WritePolicy;
-use aistore_store::{Chunks, PartOptions, PutOptions, Store, StoreConfig};
+use aistore_store::{Chunks, Home, PartOptions, Pass, PutOptions, Store, StoreConfig};
 use support::{BID, Fixture, delete, get, options, put, uname};
 
 fn open(fixture: &Fixture, write_policy: WritePolicy) -> Store {
@@ -160,5 +161,29 @@ fn names_that_another_bucket_made_are_on_the_disk_too() {
         assert_eq!(syncs(&store, || (0..others).for_each(|i| put_other(&format!("o{i}")))), 0);
         let name_too = syncs(&store, || drop(put(&store, "a", &[1; 500]).unwrap()));
         assert_eq!(name_too, if fixture.files_only { 4 } else { 3 });
+    }
+}
+
+#[test]
+fn what_is_moved_is_on_the_disk_before_it_goes_elsewhere() {
+    for fixture in [Fixture::new(2), Fixture::of_files(2)] {
+        let config = StoreConfig { write_policy: WritePolicy::Never, ..fixture.config() };
+        let mountpaths = vec![fixture.paths[0].clone()];
+        let store = Store::open(StoreConfig { mountpaths, ..config }).unwrap();
+        for i in 0..20 {
+            put(&store, &format!("o{i}"), &[1; 500]).unwrap();
+        }
+        assert_eq!(syncs(&store, || store.write_back().unwrap()), 1, "the index");
+        store.attach(&fixture.paths[1]).unwrap();
+        let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies: 1 });
+        let pass = Pass {
+            guide: &guide,
+            cancel: &AtomicBool::new(false),
+            moved: &|_, _| {},
+            failed: &|name, error| panic!("{name}: {error}"),
+        };
+        let mut moved = 0;
+        let calls = syncs(&store, || moved = store.resilver(&pass).unwrap().moved);
+        assert!(moved > 0 && calls >= 2 * moved, "{calls} calls for {moved} objects");
     }
 }
