@@ -103,10 +103,8 @@ impl BlobWriter {
     ) -> Result<(), StoreError> {
         let buffer = std::mem::take(&mut self.buffer);
         let bytes = (buffer.len() + trailer.len()) as u64;
-        let policy = match self.durable {
-            true => WritePolicy::Immediate,
-            false => self.mountpath.policies.of(bid),
-        };
+        let policy =
+            if self.durable { WritePolicy::Immediate } else { self.mountpath.policies.of(bid) };
         if self.file.is_none() && bytes <= self.mountpath.max_record_bytes {
             return self.mountpath.append_blob((policy, blob), &buffer, trailer);
         }

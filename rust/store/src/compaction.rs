@@ -129,7 +129,7 @@ fn move_batch(
     let segments = &mountpath.segments;
     let (mut moved, mut left) = (0, Vec::new());
     let mut copies = Vec::new();
-    let copied = copy_batch(mountpath, number, old, scan, &mut copies);
+    let more = copy_batch(mountpath, number, old, scan, &mut copies);
     // Before anybody is told: commits of others take the new places along, and sync them.
     mountpath.settle_records(copies.iter().map(|(_, _, to, _)| to.segment))?;
     step!("compaction: copies on the disk");
@@ -147,7 +147,7 @@ fn move_batch(
     for from in left {
         segments.mark_dead(from);
     }
-    Ok((moved, copied?))
+    Ok((moved, more?))
 }
 
 /// A record that was appended again: whose, from where, to where, and the bytes that it takes.

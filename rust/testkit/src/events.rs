@@ -252,7 +252,9 @@ mod tests {
             Event::Mark("said".to_owned()),
         ];
         let mut bytes = Vec::new();
-        events.iter().for_each(|event| event.encode(&mut bytes));
+        for event in &events {
+            event.encode(&mut bytes);
+        }
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         fs::write(&path, &bytes).unwrap();

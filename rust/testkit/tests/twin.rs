@@ -3,6 +3,12 @@
 //!
 //! Each test runs itself again in a process of its own, which is the one on the twin.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::pedantic,
+    reason = "in helpers of tests a panic is the report"
+)]
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
