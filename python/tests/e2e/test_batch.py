@@ -6,6 +6,7 @@ import io
 import os
 import random
 import tarfile
+import zipfile
 
 import pytest
 
@@ -77,6 +78,31 @@ def test_raw_stream_is_a_plain_tar(
         ]
         read = [archive.extractfile(m) for m in members]
         assert [f.read() if f else None for f in read] == [contents[key] for key in wanted]
+
+
+@pytest.mark.parametrize("output_format", [".tgz", ".tar.gz", ".zip"])
+def test_raw_streams_of_other_formats_hold_the_same(
+    client: Client, bucket: Bucket, contents: dict[tuple[str, str], bytes], output_format: str
+) -> None:
+    wanted = random.Random(2).sample(list(contents), 150)
+    batch = client.batch(bucket=bucket, output_format=output_format, only_obj_name=True)
+    for name, archpath in wanted:
+        batch.add(name, archpath=archpath or None)
+    batch.add("absent", archpath="x")
+    names = [f"{name}/{path}" if path else name for name, path in wanted] + ["__404__/absent/x"]
+    found = [contents[key] for key in wanted] + [b""]
+    raw = io.BytesIO(batch.get(raw=True).read())
+    if output_format == ".zip":
+        with zipfile.ZipFile(raw) as zipped:
+            assert zipped.testzip() is None
+            assert zipped.namelist() == names
+            assert [zipped.read(i) for i in zipped.infolist()] == found
+            return
+    with tarfile.open(fileobj=raw, mode="r:gz") as archive:
+        members = archive.getmembers()
+        assert [m.name for m in members] == names
+        read = [archive.extractfile(m) for m in members]
+        assert [f.read() if f else None for f in read] == found
 
 
 @pytest.mark.parametrize("streaming", [True, False])

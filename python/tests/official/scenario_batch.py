@@ -39,6 +39,18 @@ for streaming in (True, False):
         assert [(o.obj_name, o.archpath or None) for o, _ in got] == wanted
         assert [c for _, c in got] == [contents[key] for key in wanted]
 
+    for output_format in (".tar", ".tgz", ".tar.gz", ".zip", ".ZIP"):
+        batch = client.batch(bucket=bucket, streaming_get=streaming, output_format=output_format)
+        for name, member in wanted[:60]:
+            batch.add(name, archpath=member, opaque=name.encode())
+        batch.add("gone").add("s0.tar", archpath="gone").add("o100", start=10, length=20)
+        got = list(batch.get())
+        content = [contents[key] for key in wanted[:60]]
+        assert [c for _, c in got] == [*content, b"", b"", contents["o100", None][10:30]]
+        assert [bool(o.err_msg) for o, _ in got] == [False] * 60 + [True, True, False]
+        if not streaming:
+            assert [o.opaque for o, _ in got[:60]] == [name.encode() for name, _ in wanted[:60]]
+
     batch = client.batch(["o001", "gone", "o002"], bucket=bucket, streaming_get=streaming)
     got = list(batch.get())
     assert [bool(o.err_msg) for o, _ in got] == [False, True, False]

@@ -27,6 +27,7 @@ pub mod tar;
 pub mod text;
 pub mod units;
 pub mod wire;
+pub mod zip_stream;
 
 /// Version of the AIStore protocol that nodes report; clients compare it with their own.
 pub const AIS_VERSION: &str = "5.0";

@@ -12,6 +12,7 @@ use super::Target;
 use super::buffers::Pieces;
 use super::moss::assemble::{BATCH_BYTES, OnFailure};
 use super::moss::layout::Layout;
+use super::moss::pack::Packed;
 use super::moss::plan::Plan;
 use super::place::{map_version, stale_map};
 use crate::http::{Reply, Req, reply};
@@ -61,9 +62,10 @@ impl Target {
             Layout::Frames,
             OnFailure::Report,
             &state,
-            pieces,
+            pieces.clone(),
         )?;
-        let reply = delivery.stream(assembler, "application/octet-stream").await?;
+        let packed = Packed::plain(assembler, pieces);
+        let reply = delivery.stream(packed, "application/octet-stream").await?;
         Ok(reply::with_header(reply, MAX_SOFT_ERRS, &most))
     }
 }

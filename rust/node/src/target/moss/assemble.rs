@@ -99,8 +99,8 @@ impl Assembler {
         &self.plan
     }
 
-    pub(crate) fn layout(&self) -> Layout {
-        self.layout
+    pub(crate) fn shared_plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan)
     }
 
     /// How the entries ended so far, in request order.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aistore_core::error::ApiError;
+use bytes::Bytes;
 use futures_util::stream;
 use http::Response;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::assemble::Assembler;
-use super::layout::Layout;
+use super::pack::Packed;
 use super::plan::Route;
 use crate::context::NodeContext;
 use crate::http::Reply;
@@ -31,9 +32,20 @@ impl Target {
             )
         })?;
         let (ctx, started) = (Arc::clone(&self.ctx), Instant::now());
-        Ok(Delivery { ctx, started, bytes: 0, _permit: permit, _memory: Permit::default() })
+        Ok(Delivery {
+            ctx,
+            started,
+            bytes: 0,
+            is_archive: false,
+            _permit: permit,
+            _memory: Permit::default(),
+        })
     }
 }
+
+/// What ends the answer with an archive: its length and entries, for clients that want to be sure that they
+/// have all of it. Sent to those that say `te: trailers`.
+pub(in crate::target) static END: HeaderName = HeaderName::from_static("ais-batch-end");
 
 /// A batch on its way out: holds its place and counts it at the end.
 pub(in crate::target) struct Delivery {
@@ -41,6 +53,8 @@ pub(in crate::target) struct Delivery {
     started: Instant,
     /// Bytes sent so far.
     pub(super) bytes: u64,
+    /// Counts as a batch, and ends with [`END`]; not so what other nodes and map-aware clients assemble.
+    is_archive: bool,
     _permit: OwnedSemaphorePermit,
     /// What the request itself takes.
     _memory: Permit,
@@ -52,44 +66,36 @@ impl Delivery {
         Self { _memory: memory, ..self }
     }
 
+    /// The same, as a batch in the eyes of a client.
+    pub(super) fn archive(self) -> Self {
+        Self { is_archive: true, ..self }
+    }
+
     /// Answers with the stream. Waits for its first piece, because until then a failure can still be
     /// answered with its own status; afterwards the connection is cut, so that what came is recognisably
     /// incomplete.
     pub(in crate::target) async fn stream(
         self,
-        mut assembler: Assembler,
+        mut packed: Packed,
         content_type: &'static str,
     ) -> Result<Reply, ApiError> {
-        let first = assembler.next().await?;
-        let state = (first, assembler, self.ctx.clone());
-        let pieces = stream::try_unfold(
-            (state, self),
-            |((first, mut assembler, ctx), mut this)| async move {
-                let piece = match first {
-                    Some(first) => Some(first),
-                    None => assembler.next().await.map_err(|err| {
-                        ctx.metrics.batch.failed();
-                        tracing::warn!(error = %err, "batch ended after its answer had begun");
-                        io::Error::other(err)
-                    })?,
-                };
-                let Some(piece) = piece else {
-                    this.finish(&assembler);
-                    return Ok(None);
-                };
-                this.bytes += piece.len() as u64;
-                Ok(Some((Frame::data(piece), ((None, assembler, ctx), this))))
-            },
-        );
-        let mut reply = Response::new(StreamBody::new(pieces).boxed_unsync());
-        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let first = packed.next().await?;
+        let (ctx, is_archive) = (Arc::clone(&self.ctx), self.is_archive);
+        let state = Sending { first, packed, ctx, delivery: self, ended: false };
+        let frames = stream::try_unfold(state, Sending::next);
+        let mut reply = Response::new(StreamBody::new(frames).boxed_unsync());
+        let headers = reply.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if is_archive {
+            headers.insert(TRAILER, HeaderValue::from_static(END.as_str()));
+        }
         Ok(reply)
     }
 
     /// Counts a completed batch and the entries that were read here.
     pub(super) fn finish(&mut self, assembler: &Assembler) {
         let metrics = &self.ctx.metrics;
-        if assembler.layout() != Layout::Frames {
+        if self.is_archive {
             metrics.batch.done(self.bytes, self.started.elapsed());
         }
         let entries = assembler.plan().entries.iter().zip(assembler.results());
@@ -101,5 +107,49 @@ impl Delivery {
                 Some(_) => op.failed(),
             }
         }
+    }
+}
+
+/// An answer that has begun.
+struct Sending {
+    first: Option<Bytes>,
+    packed: Packed,
+    ctx: Arc<NodeContext>,
+    delivery: Delivery,
+    ended: bool,
+}
+
+impl Sending {
+    async fn next(mut self) -> io::Result<Option<(Frame<Bytes>, Self)>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let piece = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.packed.next().await.map_err(|err| {
+                self.ctx.metrics.batch.failed();
+                tracing::warn!(error = %err, "batch ended after its answer had begun");
+                io::Error::other(err)
+            })?,
+        };
+        if let Some(piece) = piece {
+            self.delivery.bytes += piece.len() as u64;
+            return Ok(Some((Frame::data(piece), self)));
+        }
+        let assembler = self.packed.assembler();
+        self.delivery.finish(assembler);
+        if !self.delivery.is_archive {
+            return Ok(None);
+        }
+        self.ended = true;
+        let results = assembler.results();
+        let missing = results.iter().filter(|result| result.error.is_some()).count();
+        let text =
+            format!("entries={}, missing={missing}, bytes={}", results.len(), self.delivery.bytes);
+        let mut trailers = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            trailers.insert(END.clone(), value);
+        }
+        Ok(Some((Frame::trailers(trailers), self)))
     }
 }

@@ -11,6 +11,7 @@ pub(super) mod layout;
 pub(super) mod local;
 mod multipart;
 mod outbox;
+pub(super) mod pack;
 mod peer;
 pub(super) mod plan;
 pub(super) mod request;
@@ -44,13 +45,13 @@ use assemble::{Assembler, BATCH_BYTES, EntryResult, OnFailure};
 use delivery::Delivery;
 use layout::Layout;
 use local::LocalEntries;
+use pack::Packed;
 use peer::{ByteStream, Opening, PeerEntries};
 use plan::{Plan, Route};
 use request::BatchPath;
 
 /// Batches that one target works on at a time; more are refused, and clients try again.
 pub(super) const MAX_PENDING: usize = 256;
-const TAR: &str = "application/x-tar";
 
 /// Body of a request for frames.
 #[derive(Serialize)]
@@ -86,7 +87,7 @@ impl Target {
             Some(name) => Some(self.find_bucket(&req, name).await?.bucket().clone()),
             None => None,
         };
-        let wanted = request::check(&msg, default_bucket.as_ref())?;
+        let (wanted, format) = request::check(&msg, default_bucket.as_ref())?;
         let (entries, state) = self.object_refs(&req, wanted).await;
         if let Some((wanted, _)) = entries.iter().find(|(_, object)| object.is_none()) {
             return Err(ApiError::bucket_not_found(&wanted.bucket));
@@ -97,24 +98,26 @@ impl Target {
         } else {
             OnFailure::Abort
         };
-        let layout = Layout::Tar { only_object_name: msg.only_object_name };
+        let layout = pack::layout_of(format, msg.only_object_name);
         let assembler = self.assembler(plan, layout, on_failure, &state, pieces.clone())?;
+        let packed = Packed::new(assembler, format, msg.only_object_name, pieces.clone());
+        let delivery = delivery.archive();
         if msg.streaming {
-            return delivery.stream(assembler, TAR).await;
+            return delivery.stream(packed, pack::content_type(format)).await;
         }
         let job = if path.job.is_empty() {
             format!("gbt-{}", &multipart::boundary()[..12])
         } else {
             path.job
         };
-        self.buffered(delivery, assembler, (&msg, job), pieces).await
+        self.buffered(delivery, packed, (&msg, job), pieces).await
     }
 
     /// Collects the whole archive before anything is sent, so that every error has its status.
     async fn buffered(
         self: &Arc<Self>,
         mut delivery: Delivery,
-        mut assembler: Assembler,
+        mut packed: Packed,
         (msg, job): (&MossReq, String),
         pieces: Pieces,
     ) -> Result<Reply, ApiError> {
@@ -122,12 +125,13 @@ impl Target {
         let directory = tokio::task::spawn_blocking(move || target.spool_directory());
         let directory = directory.await.map_err(|err| lost_task(&err))?;
         let mut spool = multipart::Spool::new(directory);
-        while let Some(piece) = assembler.next().await? {
+        while let Some(piece) = packed.next().await? {
             delivery.bytes += piece.len() as u64;
             spool.push(&piece).await?;
         }
-        delivery.finish(&assembler);
-        let described = MossResp { out: describe(msg, &assembler), uuid: job };
+        let assembler = packed.assembler();
+        delivery.finish(assembler);
+        let described = MossResp { out: describe(msg, assembler), uuid: job };
         let boundary = multipart::boundary();
         let (head, tail) = (multipart::head(&boundary, &described)?, multipart::tail(&boundary));
         let length = head.len() as u64 + spool.length() + tail.len() as u64;

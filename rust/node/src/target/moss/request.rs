@@ -38,20 +38,16 @@ impl BatchPath {
 pub(super) fn check(
     msg: &MossReq,
     default_bucket: Option<&Bucket>,
-) -> Result<Vec<Wanted>, ApiError> {
+) -> Result<(Vec<Wanted>, Format), ApiError> {
     if msg.entries.is_empty() {
         return Err(refused(&BatchError::Empty));
     }
-    let mime = msg.mime.as_deref().unwrap_or_default();
-    let format = if mime.is_empty() { Format::Tar } else { Format::parse(mime)? };
-    if format != Format::Tar {
-        return Err(ApiError::unsupported(format!(
-            "batch output as {} is not supported yet: leave out \"mime\" or ask for .tar",
-            format.as_str()
-        )));
-    }
+    // The official SDK accepts any case and sends it on.
+    let mime = msg.mime.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let format = if mime.is_empty() { Format::Tar } else { Format::parse(&mime)? };
     let wanted = msg.entries.iter().map(|entry| entry.resolve(default_bucket));
-    wanted.collect::<Result<_, _>>().map_err(|err| refused(&err))
+    let wanted = wanted.collect::<Result<_, _>>().map_err(|err| refused(&err))?;
+    Ok((wanted, format))
 }
 
 /// The hint where to assemble; a single designated target serves all of them.
@@ -99,11 +95,11 @@ mod tests {
         };
         refused("{}", "moss: empty input", 400);
         refused(r#"{"in":[{"objname":"o"}],"mime":"rar"}"#, "unknown mime type \"rar\"", 400);
-        refused(r#"{"in":[{"objname":"o"}],"mime":".zip"}"#, ".zip", 501);
         refused(r#"{"in":[{"objname":"o"},{"objname":"../x"}]}"#, "../x", 400);
         refused(r#"{"in":[{"objname":"o","start":3}]}"#, "start 3", 400);
         let good = parse(r#"{"in":[{"objname":"o"}],"mime":"application/x-tar"}"#);
-        assert_eq!(check(&good, Some(&bucket)).unwrap().len(), 1);
+        let (wanted, format) = check(&good, Some(&bucket)).unwrap();
+        assert_eq!((wanted.len(), format), (1, Format::Tar));
         let err = check(&good, None).unwrap_err();
         assert!(err.message.contains("missing bucket specification for object \"o\""), "{err}");
     }

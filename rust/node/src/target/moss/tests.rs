@@ -1,14 +1,17 @@
 //! Batches over a real store and peers in memory.
 
 use std::collections::HashMap;
+use std::io::Read;
 
 use aistore_core::frames::{HEADER_BYTES, Header};
 use aistore_core::tar;
 use aistore_store::{PutOptions, Store, StoreConfig};
 
+use super::pack::{Packed, layout_of};
 use super::peer::tests::{frame, peer};
 use super::plan::tests::entry;
 use super::*;
+use crate::target::archive::Format;
 use crate::target::objects::Objects;
 
 struct Fixture {
@@ -259,4 +262,73 @@ async fn frames_report_every_entry_and_end_with_the_end_frame() {
     assert_eq!(got[0].2, b"abc");
     assert!(got[2].2 == payload(3, 400_000));
     assert!(String::from_utf8_lossy(&got[3].2).contains("bucket \"ais://b\" does not exist"));
+}
+
+type Files = Vec<(String, Vec<u8>)>;
+
+/// Small, large and missing entries, from here and from a peer.
+fn mixed(fixture: &Fixture) -> (Vec<(Wanted, Option<ObjectRef>)>, Files) {
+    let sizes = [0, 1, 700, 20_000, 65_537, 400_000];
+    let mut expected = Vec::new();
+    let mut entries = Vec::new();
+    for at in 0..60_usize {
+        let name = format!("dir/ü{at}");
+        let content = payload(at, sizes[at % sizes.len()]);
+        entries.push(entry(&name));
+        if at % 20 == 7 {
+            expected.push((format!("__404__/{name}"), Vec::new()));
+            continue;
+        }
+        fixture.put(&name, &content);
+        expected.push((name, content));
+    }
+    (entries, expected)
+}
+
+async fn packed(fixture: &Fixture, format: Format) -> (Vec<u8>, Files) {
+    let (entries, expected) = mixed(fixture);
+    let layout = layout_of(format, true);
+    let assembler =
+        fixture.assembler(entries, HashMap::new(), Vec::new(), layout, OnFailure::Mark(8));
+    let mut packed = Packed::new(assembler, format, true, Pieces::unlimited());
+    let mut out = Vec::new();
+    while let Some(piece) = packed.next().await.unwrap() {
+        assert!(!piece.is_empty());
+        out.extend_from_slice(&piece);
+    }
+    assert!(packed.next().await.unwrap().is_none());
+    (out, expected)
+}
+
+#[tokio::test]
+async fn compressed_archives_hold_the_same() {
+    let fixture = Fixture::new();
+    let (gzip, expected) = packed(&fixture, Format::TarGz).await;
+    let mut tar = Vec::new();
+    flate2::read::GzDecoder::new(gzip.as_slice()).read_to_end(&mut tar).unwrap();
+    assert!(unpack(&tar) == expected);
+    let (lz4, expected) = packed(&fixture, Format::TarLz4).await;
+    assert_eq!(lz4[..4], [0x04, 0x22, 0x4d, 0x18]);
+    let mut tar = Vec::new();
+    lz4_flex::frame::FrameDecoder::new(lz4.as_slice()).read_to_end(&mut tar).unwrap();
+    assert!(unpack(&tar) == expected);
+}
+
+#[tokio::test]
+async fn a_zip_holds_the_same() {
+    let (zip, expected) = packed(&Fixture::new(), Format::Zip).await;
+    let number = |at: usize| u32::from_le_bytes(zip[at..at + 4].try_into().unwrap()) as usize;
+    let end = zip.windows(4).rposition(|at| at == b"PK\x05\x06").unwrap();
+    let mut at = number(end + 16);
+    for (name, content) in &expected {
+        let (crc, size, local) = (number(at + 16), number(at + 24), number(at + 42));
+        assert_eq!(&zip[local + 30..local + 30 + name.len()], name.as_bytes());
+        let data = local + 30 + name.len();
+        assert!(zip[data..data + size] == content[..], "{name}");
+        let mut hasher = flate2::Crc::new();
+        hasher.update(content);
+        assert_eq!(crc, hasher.sum() as usize, "{name}");
+        at += 46 + 2 * name.len();
+    }
+    assert_eq!(at, end);
 }
