@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::batch::Away;
 use crate::body::Source;
 use crate::config::ClientConfig;
 use crate::error::ClientError;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) quick: QuickPool,
     /// Targets do not know our direct requests: changes go through the gateway.
     pub(crate) foreign: AtomicBool,
+    /// Nodes that batches do not wait for.
+    pub(crate) away: Away,
 }
 
 impl std::fmt::Debug for Client {
@@ -44,8 +47,13 @@ impl Client {
         let tls = Tls::new(config.tls.clone());
         let transport = Transport::new(config.clone(), tls.clone())?;
         let quick = QuickPool::new(&config, tls);
-        let shared =
-            Shared { transport, map: MapCache::default(), quick, foreign: AtomicBool::new(false) };
+        let shared = Shared {
+            transport,
+            map: MapCache::default(),
+            quick,
+            foreign: AtomicBool::new(false),
+            away: Away::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -15,6 +15,8 @@ pub const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Answers after which a request is sent again: 502 and 504 come from middlemen, 429 and 503 from a busy
 /// or starting node.
 pub const DEFAULT_RETRY_STATUSES: [u16; 4] = [429, 502, 503, 504];
+/// How long a batch waits for a node that is gone unless configured otherwise: as long as a restart takes.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(5);
 /// Stands in for "no deadline": no wait is unbounded.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
@@ -50,6 +52,9 @@ pub struct ClientConfig {
     /// Answers after which a request is sent again if doing it twice is as good as once; 429 also if it
     /// is not. Default [`DEFAULT_RETRY_STATUSES`].
     pub retry_statuses: Vec<u16>,
+    /// How long a batch waits for a node that is gone, or for its successor, after its tries are used
+    /// up; with a single try it does not wait. Default [`DEFAULT_PATIENCE`].
+    pub patience: Duration,
     /// What to trust and who we are, for `https://` nodes.
     pub tls: TlsOptions,
 }
@@ -70,6 +75,7 @@ impl ClientConfig {
             backoff: DEFAULT_BACKOFF,
             backoff_max: DEFAULT_BACKOFF_MAX,
             retry_statuses: DEFAULT_RETRY_STATUSES.to_vec(),
+            patience: DEFAULT_PATIENCE,
             tls: TlsOptions::default(),
         }
     }

@@ -29,7 +29,7 @@ pub use batch::{BatchItem, BatchStream, READ_AHEAD_BYTES, READ_AHEAD_MIN_BYTES};
 pub use client::Client;
 pub use config::{
     ClientConfig, DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, DEFAULT_BACKOFF_MAX,
-    DEFAULT_MAX_IDLE_PER_HOST, DEFAULT_RETRY_STATUSES, LONGEST_WAIT,
+    DEFAULT_MAX_IDLE_PER_HOST, DEFAULT_PATIENCE, DEFAULT_RETRY_STATUSES, LONGEST_WAIT,
 };
 pub use error::{BoxError, ClientError, MAX_ERROR_BODY_BYTES};
 pub use list::ListStream;

@@ -7,8 +7,11 @@
 mod frames;
 mod moss;
 mod peer;
+mod share;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
@@ -18,7 +21,9 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
-use self::peer::{OpenError, Peer};
+use self::peer::{Answer, OpenError, Peer, ReadAhead};
+pub(crate) use self::share::Away;
+use self::share::Share;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::routing::STALE_MAP_RETRIES;
@@ -94,6 +99,29 @@ impl Lane {
     }
 }
 
+/// How many missing entries a batch may have: what the cluster says, as soon as a node has answered.
+#[derive(Debug)]
+struct SoftLimit(AtomicI64);
+
+impl Default for SoftLimit {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::from(DEFAULT_MAX_SOFT_ERRORS)))
+    }
+}
+
+impl SoftLimit {
+    /// `None` without a limit.
+    fn get(&self) -> Option<u64> {
+        u64::try_from(self.0.load(Ordering::Relaxed)).ok()
+    }
+
+    fn learn(&self, answer: &Answer) {
+        if let Some(limit) = answer.max_soft_errors() {
+            self.0.store(limit, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Entries of one batch, in request order. Dropping it early ends the transfer.
 pub struct BatchStream {
     lanes: Vec<Lane>,
@@ -102,7 +130,7 @@ pub struct BatchStream {
     position: usize,
     continue_on_error: bool,
     soft_errors: u64,
-    max_soft_errors: Option<u64>,
+    limit: Arc<SoftLimit>,
     failed: bool,
     /// Aborts the reading tasks when the stream is dropped.
     _tasks: JoinSet<()>,
@@ -184,7 +212,7 @@ impl BatchStream {
             return fatal(error.clone());
         }
         self.soft_errors += 1;
-        match self.max_soft_errors {
+        match self.limit.get() {
             Some(max) if self.soft_errors > max => fatal(ApiError::bad_request(format!(
                 "batch exceeded soft-errors limit: {} (max: {max}); the last one: {}",
                 self.soft_errors, error.message
@@ -218,18 +246,13 @@ impl Client {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| refuse(&e))?;
         let mut stale = STALE_MAP_RETRIES;
-        let mut lost = self.config().attempts.max(1) - 1;
         loop {
-            match self.scatter(&request, &wanted, lost > 0).await {
+            match self.scatter(&request, &wanted, stale > 0).await {
                 Ok(stream) => return Ok(stream),
                 Err(OpenError::Unknown) => {
                     return self.moss(request, &wanted, default_bucket).await;
                 }
                 Err(OpenError::Stale(_)) if stale > 0 => stale -= 1,
-                Err(OpenError::Lost(_)) if lost > 0 => {
-                    lost -= 1;
-                    tokio::time::sleep(peer::reopen_delay()).await;
-                }
                 Err(
                     OpenError::Failed(error) | OpenError::Stale(error) | OpenError::Lost(error),
                 ) => return Err(error),
@@ -242,7 +265,7 @@ impl Client {
         &self,
         request: &MossReq,
         wanted: &[Wanted],
-        try_again: bool,
+        plan_again: bool,
     ) -> Result<BatchStream, OpenError> {
         let continue_on_error = request.continue_on_error.unwrap_or(false);
         let map = self.smap(false).await.map_err(OpenError::Failed)?;
@@ -263,12 +286,15 @@ impl Client {
             }
             order.push(u16::try_from(lane).unwrap_or(u16::MAX));
         }
-        // All heads first: whatever concerns the map or the protocol shows before any entry is out.
+        // All heads first: what is wrong with the request shows before any entry is out.
         let opened = peers.iter().map(|peer| async {
             match peer.open(self, 0).await {
-                Ok(answer) => Ok(Ok(answer)),
-                // Nobody waits a whole timeout twice; a node that is gone may come back at once.
-                Err(OpenError::Lost(error)) if continue_on_error && !try_again => Ok(Err(error)),
+                Ok(answer) => Ok(Ok(Some(answer))),
+                // With a new map the whole is planned anew; who disagrees still is left to its own share,
+                // as is a node that may come back.
+                Err(OpenError::Stale(error)) if plan_again => Err(OpenError::Stale(error)),
+                Err(OpenError::Stale(_) | OpenError::Lost(_)) => Ok(Ok(None)),
+                // Nobody waits a whole timeout twice.
                 Err(OpenError::Failed(error @ ClientError::Timeout { .. }))
                     if continue_on_error =>
                 {
@@ -281,18 +307,16 @@ impl Client {
         let budget = (READ_AHEAD_BYTES / peers.len().max(1)).max(READ_AHEAD_MIN_BYTES);
         let mut tasks = JoinSet::new();
         let mut lanes = Vec::with_capacity(peers.len());
-        let mut max_soft_errors = Some(u64::from(DEFAULT_MAX_SOFT_ERRORS));
+        let limit = Arc::new(SoftLimit::default());
         for (peer, answer) in peers.into_iter().zip(opened) {
             let (sender, receiver) = mpsc::channel(peer::RUNS_AHEAD);
             lanes.push(Lane::new(peer.url(), receiver));
             match answer {
                 Ok(answer) => {
-                    if let Some(limit) = answer.max_soft_errors() {
-                        // Negative means that there is no limit.
-                        max_soft_errors = u64::try_from(limit).ok();
-                    }
-                    let client = self.clone();
-                    tasks.spawn(peer.read(client, answer, sender, budget, continue_on_error));
+                    let lane = ReadAhead::new(budget, sender);
+                    let mark = continue_on_error;
+                    let share = Share::new(self.clone(), peer, lane, limit.clone(), mark);
+                    tasks.spawn(share.read(answer));
                 }
                 Err(error) => {
                     tasks.spawn(async move { peer.mark_rest(0, &error, &sender).await });
@@ -305,7 +329,7 @@ impl Client {
             position: 0,
             continue_on_error,
             soft_errors: 0,
-            max_soft_errors,
+            limit,
             failed: false,
             _tasks: tasks,
         })

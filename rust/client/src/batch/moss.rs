@@ -1,10 +1,11 @@
 //! The batch as one TAR stream, for servers without the frame protocol.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
-use aistore_core::moss::{DEFAULT_MAX_SOFT_ERRORS, MISSING_PREFIX, MossReq, Wanted};
+use aistore_core::moss::{MISSING_PREFIX, MossReq, Wanted};
 use aistore_core::tar::{Event, StreamDecoder};
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -69,7 +70,7 @@ impl Client {
             position: 0,
             continue_on_error,
             soft_errors: 0,
-            max_soft_errors: Some(u64::from(DEFAULT_MAX_SOFT_ERRORS)),
+            limit: Arc::default(),
             failed: false,
             _tasks: tasks,
         })

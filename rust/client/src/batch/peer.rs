@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aistore_core::error::ApiError;
 use aistore_core::headers::SMAP_VERSION;
@@ -22,14 +21,6 @@ use crate::transport::{BodyReader, Failure, Opened};
 const MAX_SOFT_ERRORS: &str = "ais-max-soft-errs";
 /// Messages from a reading task to the consumer; what they hold is bounded in bytes besides.
 pub(super) const RUNS_AHEAD: usize = 64;
-/// Wait before a batch is sent again because an owner did not answer.
-const REOPEN_DELAY_MS: u64 = 200;
-
-/// A jittered wait before the whole batch is sent again.
-pub(super) fn reopen_delay() -> Duration {
-    Duration::from_millis(fastrand::u64(REOPEN_DELAY_MS / 4..REOPEN_DELAY_MS))
-}
-
 /// Why an owner's share could not be opened.
 #[derive(Debug)]
 pub(super) enum OpenError {
@@ -67,6 +58,15 @@ impl Peer {
         &self.url
     }
 
+    pub(super) fn set_map_version(&mut self, version: u64) {
+        self.map_version = version;
+    }
+
+    /// The entries from position `from` on.
+    pub(super) fn left(&self, from: usize) -> &[Wanted] {
+        self.wanted.get(from..).unwrap_or_default()
+    }
+
     pub(super) fn add(&mut self, wanted: Wanted) {
         self.wanted.push(wanted);
     }
@@ -97,7 +97,7 @@ impl Peer {
         struct Body<'a> {
             entries: &'a [Wanted],
         }
-        let entries = self.wanted.get(from..).unwrap_or_default();
+        let entries = self.left(from);
         let call = Call::new(Method::POST, "/v1/frames")
             .base(&self.url)
             .header(SMAP_VERSION, &self.map_version.to_string())
@@ -105,70 +105,8 @@ impl Peer {
         client.open_call(&call).await.map(Answer)
     }
 
-    /// Reads the whole share into `sender`; ends when the consumer is gone.
-    ///
-    /// A connection that breaks is opened again from the first entry that is missing, within the
-    /// client's number of attempts. A node that stays away ends the batch, or with `mark` costs the
-    /// entries that are missing.
-    pub(super) async fn read(
-        self,
-        client: Client,
-        answer: Answer,
-        sender: mpsc::Sender<Message>,
-        budget_bytes: usize,
-        mark: bool,
-    ) {
-        let lane =
-            ReadAhead { budget: Arc::new(Semaphore::new(budget_bytes)), budget_bytes, sender };
-        let mut done = 0;
-        let mut answer = Some(answer);
-        let mut attempts = Budget::new(client.config());
-        loop {
-            let outcome = match answer.take() {
-                Some(answer) => self.read_answer(answer, &lane, &mut done).await,
-                None => match self.open(&client, done).await {
-                    Ok(answer) => self.read_answer(answer, &lane, &mut done).await,
-                    Err(OpenError::Unknown) => Err(ClientError::Protocol {
-                        url: self.url.clone(),
-                        message: "the node stopped to serve batches".to_owned(),
-                    }),
-                    Err(
-                        OpenError::Failed(error) | OpenError::Stale(error) | OpenError::Lost(error),
-                    ) => Err(error),
-                },
-            };
-            let Err(error) = outcome else { return };
-            let passing =
-                matches!(error, ClientError::Truncated { .. } | ClientError::Connect { .. });
-            let failure = Failure { error, unsent: false, retry_after: None };
-            let given_up = if passing { attempts.spend(failure).await } else { Err(failure.error) };
-            if let Err(error) = given_up {
-                if mark && is_lost(&error) {
-                    self.mark_rest(done, &error, &lane.sender).await;
-                } else {
-                    let _ = lane.sender.send(Err(error)).await;
-                }
-                return;
-            }
-            tracing::debug!(url = self.url, done, "batch stream broke; asking for the rest");
-        }
-    }
-
-    /// Hands out the entries from position `from` on as failed.
-    pub(super) async fn mark_rest(
-        &self,
-        from: usize,
-        error: &ClientError,
-        sender: &mpsc::Sender<Message>,
-    ) {
-        let text = format!("batch read from {} failed: {error}", self.url);
-        let left = self.wanted.len().saturating_sub(from);
-        let items = (0..left).map(|_| Err(ApiError::unavailable(text.clone()))).collect();
-        // Nobody takes them when the consumer is gone.
-        let _ = sender.send(Ok(Run { items, _permit: None })).await;
-    }
-
-    async fn read_answer(
+    /// Reads an answer to its end; `done` counts the entries of the share that were handed over.
+    pub(super) async fn read_answer(
         &self,
         answer: Answer,
         lane: &ReadAhead,
@@ -203,7 +141,7 @@ impl Peer {
 }
 
 /// Whether a failure means that the node is gone, or as good as that.
-fn is_lost(error: &ClientError) -> bool {
+pub(super) fn is_lost(error: &ClientError) -> bool {
     match error {
         ClientError::Connect { .. }
         | ClientError::Truncated { .. }
@@ -214,15 +152,23 @@ fn is_lost(error: &ClientError) -> bool {
 }
 
 /// The budget of one lane and its way to the consumer.
-struct ReadAhead {
+pub(super) struct ReadAhead {
     budget: Arc<Semaphore>,
     budget_bytes: usize,
-    sender: mpsc::Sender<Message>,
+    pub(super) sender: mpsc::Sender<Message>,
 }
 
 impl ReadAhead {
+    pub(super) fn new(budget_bytes: usize, sender: mpsc::Sender<Message>) -> Self {
+        Self { budget: Arc::new(Semaphore::new(budget_bytes)), budget_bytes, sender }
+    }
+
+    pub(super) fn budget_bytes(&self) -> usize {
+        self.budget_bytes
+    }
+
     /// Waits for room, then hands entries over; false when the consumer is gone.
-    async fn hand_over(
+    pub(super) async fn hand_over(
         &self,
         items: VecDeque<Result<bytes::Bytes, ApiError>>,
         bytes: usize,

@@ -215,6 +215,7 @@ pub fn client(gateway: &Server) -> Client {
     let mut config = ClientConfig::new(gateway.url.clone());
     config.read_timeout = Some(std::time::Duration::from_millis(700));
     config.attempts = 4;
+    config.patience = std::time::Duration::from_millis(300);
     Client::new(config).unwrap()
 }
 
