@@ -81,6 +81,7 @@ mod probe;
 mod reader;
 mod rebuild;
 mod resilver;
+mod rows;
 mod scrub;
 mod segments;
 mod set;

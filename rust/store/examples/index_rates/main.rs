@@ -6,7 +6,8 @@
 //!
 //! `bare` is the index without blobs, as one mountpath uses it; `store` puts objects of 100 bytes the way that
 //! a node does. Both name objects in an order that is not theirs. The columns after the unit are the same rate per
-//! second of processor time of the calling threads, and of the whole process with the engine's own threads.
+//! second of processor time of the calling threads, and of the whole process with the engine's own threads until
+//! these rest again.
 
 #![allow(
     clippy::unwrap_used,
@@ -41,6 +42,8 @@ pub struct Options {
     /// Files of the comparison.
     pub files: usize,
     pub cache_bytes: u64,
+    /// Cache of the index when all names are looked up twice.
+    pub large_cache_bytes: u64,
     pub dir: PathBuf,
     pub only: Option<String>,
     pub meter: Meter,
@@ -56,6 +59,7 @@ fn main() {
         destroy: 100_000,
         files: 50_000,
         cache_bytes: aistore_store::DEFAULT_INDEX_CACHE_BYTES,
+        large_cache_bytes: 1 << 30,
         dir: std::env::temp_dir(),
         only: None,
         meter: Meter::default(),
@@ -69,6 +73,9 @@ fn main() {
             "--destroy" => options.destroy = value().parse().unwrap(),
             "--files" => options.files = value().parse().unwrap(),
             "--cache-mib" => options.cache_bytes = value().parse::<u64>().unwrap() << 20,
+            "--large-cache-mib" => {
+                options.large_cache_bytes = value().parse::<u64>().unwrap() << 20;
+            }
             "--dir" => options.dir = PathBuf::from(value()),
             "--only" => options.only = Some(value()),
             "--json" => options.meter.json = true,

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long nothing happens before the engine counts as at rest, and how often that is waited for.
+const REST: Duration = Duration::from_millis(300);
+const MOST_RESTS: usize = 400;
 
 /// One figure.
 pub struct Figure {
@@ -11,7 +15,8 @@ pub struct Figure {
     pub value: f64,
     /// The same per second of processor time of the threads that called.
     pub per_core: Option<f64>,
-    /// The same per second of processor time of the whole process, the engine's own threads included.
+    /// The same per second of processor time of the whole process: of the engine's own threads too, until they
+    /// rest again.
     pub per_core_with_engine: Option<f64>,
 }
 
@@ -44,6 +49,7 @@ impl Meter {
         });
         let wall = start.elapsed().as_secs_f64();
         let own = *own.lock().unwrap();
+        rest();
         let process = process_seconds() - process;
         let count = count as f64;
         self.show(&Figure {
@@ -78,6 +84,19 @@ impl Meter {
             optional(per_core),
             optional(per_core_with_engine)
         );
+    }
+}
+
+/// Waits until the engine's threads have done what the calls left to them.
+fn rest() {
+    let mut before = process_seconds();
+    for _ in 0..MOST_RESTS {
+        std::thread::sleep(REST);
+        let now = process_seconds();
+        if now - before < 0.02 {
+            break;
+        }
+        before = now;
     }
 }
 

@@ -7,6 +7,7 @@
 mod cache;
 mod group;
 mod place;
+mod rows;
 mod whole;
 
 use std::collections::BTreeSet;
