@@ -3,6 +3,7 @@
 //! Invariant: no sockets, no async runtime, no clock, no random source. Everything here is a function
 //! of its input, so every node and every client computes the same answer.
 
+pub mod archive;
 pub mod bucket;
 pub mod checksum;
 pub mod civil;

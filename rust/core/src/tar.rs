@@ -7,9 +7,11 @@
 mod header;
 mod index;
 mod stream;
+mod walk;
 
 pub use self::index::{Member, ReadAt, index_members};
 pub use self::stream::{Event, StreamDecoder};
+pub use self::walk::{Head, Skip, Walker};
 
 use self::header::{Field, MAX_OCTAL_11, checksum_of};
 
