@@ -2,9 +2,6 @@
 
 use crate::error::ApiError;
 
-/// Bytes at the start of an archive that tell its format.
-pub const MAGIC_BYTES: usize = 512;
-
 /// Archive formats of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -19,8 +16,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// Bytes at the start of an archive that [`by_magic`](Self::by_magic) wants to see.
-    pub const MAGIC_BYTES: usize = MAGIC_BYTES;
+    /// Bytes at the start of an archive that [`by_magic`](Self::by_magic) looks at.
+    pub const MAGIC_BYTES: usize = 512;
 
     /// Extension, as messages spell it.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +27,11 @@ impl Format {
             Self::Zip => ".zip",
             Self::TarLz4 => ".tar.lz4",
         }
+    }
+
+    /// Whether files are only reached through all before them.
+    pub fn is_packed(self) -> bool {
+        matches!(self, Self::TarGz | Self::TarLz4)
     }
 
     /// Normalizes what a client calls a format: `tar`, `.tar`, `application/x-tar` are one.

@@ -35,7 +35,10 @@ impl SourceAt {
 
 impl fmt::Debug for SourceAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceAt").field("at", &self.at).field("end", &self.end).finish()
+        f.debug_struct("SourceAt")
+            .field("at", &self.at)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The files of an archive in order, whatever its format.
 
+use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
 use std::io::{self, Read};
 
+use super::Format;
 use super::source::{Shared, Unpacked};
 use super::zip::{ZipData, ZipError, ZipMember, read_directory};
-use super::Format;
 use crate::tar::{TarError, Walker};
 
 /// A file in an archive.
@@ -38,7 +39,6 @@ impl ArchiveError {
         let (Self::Tar(TarError::Io(err)) | Self::Zip(ZipError::Io(err))) = self else {
             return true;
         };
-        use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
         err.raw_os_error().is_none()
             && matches!(err.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
     }
@@ -101,11 +101,8 @@ impl Walk {
                     *current = Current::None;
                     return Ok(None);
                 };
-                let entry = Entry {
-                    name: member.name.clone(),
-                    size: member.size,
-                    mtime_s: member.mtime_s,
-                };
+                let entry =
+                    Entry { name: member.name.clone(), size: member.size, mtime_s: member.mtime_s };
                 *current = Current::Next(Box::new(member));
                 Ok(Some(entry))
             }

@@ -99,13 +99,10 @@ impl<W: Write> Writer<W> {
         if self.written != self.size {
             return Err(io::Error::other("a file has fewer bytes than it was said to have"));
         }
-        match &mut self.zip {
-            Some(zip) => self.out.write_all(&zip.end()),
-            None => {
-                let zeros = tar::END.get(..tar::padding(self.size)).unwrap_or_default();
-                self.out.write_all(zeros)
-            }
+        if let Some(zip) = &mut self.zip {
+            return self.out.write_all(&zip.end());
         }
+        self.out.write_all(tar::END.get(..tar::padding(self.size)).unwrap_or_default())
     }
 
     /// Ends the archive.

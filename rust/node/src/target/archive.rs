@@ -1,97 +1,59 @@
-//! GET of one file inside a shard.
+//! Files inside shards: which are asked for, where they lie, and answers with them.
+
+mod body;
+mod find;
+mod many;
 
 use std::sync::Arc;
 
+pub(crate) use aistore_core::archive::Format;
+use aistore_core::archive::Matcher;
 use aistore_core::bucket::validate_object_name;
 use aistore_core::error::ApiError;
-use aistore_store::ObjectReader;
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderMap;
 
+pub(crate) use self::find::{Found, Packed, Watch, locate, member_of};
 use super::Target;
+use super::buffers::Pieces;
 use super::failure::read_failure;
-use super::objects::{ObjectRef, Objects};
+use super::objects::ObjectRef;
 use super::read::Extent;
 use super::select::{GetFailure, Selection};
 use crate::http::{Reply, Req};
 use crate::tasks::lost_task;
 
-/// Bytes of a shard that tell its format.
-const MAGIC_BYTES: usize = 512;
-
-/// A file wanted out of a shard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member {
-    /// Name without a leading `/`.
-    pub(super) path: String,
-    /// Format that the client insists on.
+/// What a GET wants of a shard.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// Format that the client insists on; empty for any.
     pub(super) mime: String,
+    pub(super) which: Which,
 }
 
-/// Archive formats of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    Tar,
-    TarGz,
-    Zip,
-    TarLz4,
+/// One file, or all that match.
+#[derive(Debug, Clone)]
+pub(super) enum Which {
+    /// Name without a leading `/`.
+    One(String),
+    Many(Matcher),
 }
 
-impl Format {
-    /// Extension, as messages spell it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Tar => ".tar",
-            Self::TarGz => ".tgz",
-            Self::Zip => ".zip",
-            Self::TarLz4 => ".tar.lz4",
+impl Asked {
+    /// The files, for messages.
+    pub(super) fn text(&self) -> &str {
+        match &self.which {
+            Which::One(path) => path,
+            Which::Many(matcher) => matcher.text(),
         }
     }
-
-    /// Normalizes what a client calls a format: `tar`, `.tar`, `application/x-tar` are one.
-    pub(crate) fn parse(text: &str) -> Result<Self, ApiError> {
-        let known = [
-            ("tar.gz", Self::TarGz),
-            ("tar.lz4", Self::TarLz4),
-            ("tar", Self::Tar),
-            ("tgz", Self::TarGz),
-            ("zip", Self::Zip),
-        ];
-        let found = known.into_iter().find(|(word, _)| text.contains(word));
-        found.map(|(_, format)| format).ok_or_else(|| {
-            ApiError::bad_request(format!(
-                "unknown mime type \"{text}\" (expecting .tar, .tgz, .tar.gz, .zip or .tar.lz4)"
-            ))
-        })
-    }
-
-    fn by_name(name: &str) -> Option<Self> {
-        let known = [
-            (".tar", Self::Tar),
-            (".tgz", Self::TarGz),
-            (".tar.gz", Self::TarGz),
-            (".zip", Self::Zip),
-            (".tar.lz4", Self::TarLz4),
-        ];
-        known.into_iter().find(|(extension, _)| name.ends_with(extension)).map(|(_, format)| format)
-    }
-
-    fn by_magic(head: &[u8]) -> Option<Self> {
-        if head.get(257..262) == Some(b"ustar") {
-            return Some(Self::Tar);
-        }
-        let known: [(&[u8], Self); 3] = [
-            (&[0x1f, 0x8b], Self::TarGz),
-            (b"PK", Self::Zip),
-            (&[0x04, 0x22, 0x4d, 0x18], Self::TarLz4),
-        ];
-        known.into_iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, format)| format)
-    }
 }
 
-/// The file that a GET asks for; `None` when it asks for the object itself.
-pub(super) fn wanted_member(req: &Req, object: &str) -> Result<Option<Member>, ApiError> {
+/// The files that a GET asks for; `None` when it asks for the object itself.
+pub(super) fn wanted_files(req: &Req, object: &str) -> Result<Option<Asked>, ApiError> {
     let query = &req.query;
+    let mime = query.text("archmime").to_owned();
     let mode = query.get("archmode");
     let path = query.text("archpath");
     if mode.is_some() && !path.is_empty() {
@@ -99,130 +61,112 @@ pub(super) fn wanted_member(req: &Req, object: &str) -> Result<Option<Member>, A
             "archpath \"{path}\" and archmode exclude each other: archpath reads one file, archmode many"
         )));
     }
-    if mode.is_some() {
-        return Err(ApiError::unsupported(format!(
-            "reading many files of shard \"{object}\" with archmode is not supported yet: use archpath or a batch"
-        )));
+    if let Some(mode) = mode {
+        let matcher = Matcher::new(mode, query.text("archregx"))?;
+        return Ok(Some(Asked { mime, which: Which::Many(matcher) }));
     }
     if path.is_empty() {
         return Ok(None);
     }
+    let path = member_name(path, object)?;
+    Ok(Some(Asked { mime, which: Which::One(path) }))
+}
+
+/// The name of a file as clients give it, made relative to its shard.
+pub(super) fn member_name(path: &str, object: &str) -> Result<String, ApiError> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let inner = path.strip_prefix(object).and_then(|rest| rest.strip_prefix('/'));
     let path = inner.unwrap_or(path);
     validate_object_name(path)?;
-    Ok(Some(Member { path: path.to_owned(), mime: query.text("archmime").to_owned() }))
+    Ok(path.to_owned())
 }
 
-pub(super) fn no_range(member: &Member, object: &ObjectRef) -> ApiError {
+pub(super) fn no_range(asked: &Asked, object: &ObjectRef) -> ApiError {
     ApiError::bad_request(format!(
         "cannot range-read archived content {} in {}: leave out the Range header",
-        member.path,
+        asked.text(),
         object.cname()
     ))
 }
 
-/// Where a file lies in an open shard. Blocks on the disk.
-///
-/// `node` is the display form of this node, `mime` overrides the format that the name suggests.
-pub(crate) fn locate(
-    objects: &Objects,
-    reader: &Arc<ObjectReader>,
-    object: &ObjectRef,
-    (path, mime): (&str, &str),
-    node: &str,
-) -> Result<Extent, ApiError> {
-    let index = if let Some(index) = objects.members.ready(reader) {
-        index
-    } else {
-        check_format(reader, object, mime)?;
-        objects.members.get(reader, &object.cname())?
-    };
-    let Some((offset, size)) = index.find(path) else {
-        return Err(ApiError::not_found(format!(
-            "{node}: file \"{path}\" in {} does not exist",
-            object.cname()
-        )));
-    };
-    Ok(Extent::whole(Arc::clone(reader)).part(offset, size))
-}
-
-fn check_format(reader: &ObjectReader, object: &ObjectRef, mime: &str) -> Result<(), ApiError> {
-    let cname = object.cname();
-    let mut format =
-        if mime.is_empty() { Format::by_name(&object.name) } else { Some(Format::parse(mime)?) };
-    if format.is_none() {
-        let mut head = [0; MAGIC_BYTES];
-        let read = reader.read_at(&mut head, 0).map_err(|err| read_failure(&err, &cname))?;
-        format = Format::by_magic(head.get(..read).unwrap_or_default());
-    }
-    match format {
-        Some(Format::Tar) => Ok(()),
-        Some(other) => Err(ApiError::unsupported(format!(
-            "{cname}: reading files inside {} archives is not supported yet, only .tar",
-            other.as_str()
-        ))),
-        None => Err(ApiError::bad_request(format!(
-            "unrecognized or unsupported file format: {cname} is no archive that files can be read from"
-        ))),
-    }
-}
+/// What of an archive's unpacking stays in memory while its client reads: a window of compressed bytes and the
+/// state of the decoder. Blocks of LZ4 may be larger; few writers make such.
+const DECODER_BYTES: u64 = 1 << 20;
 
 impl Target {
-    pub(super) async fn get_member(
+    pub(super) async fn get_archived(
         self: &Arc<Self>,
         object: ObjectRef,
-        member: Member,
+        asked: Asked,
+    ) -> Result<(Reply, u64), GetFailure> {
+        match asked.which {
+            Which::One(path) => self.get_member(object, path, asked.mime).await,
+            Which::Many(matcher) => self.get_members(object, matcher, asked.mime).await,
+        }
+    }
+
+    async fn get_member(
+        self: &Arc<Self>,
+        object: ObjectRef,
+        path: String,
+        mime: String,
     ) -> Result<(Reply, u64), GetFailure> {
         // A file inside a shard has no metadata of its own.
         let selection = |extent| Selection::whole(StatusCode::OK, HeaderMap::new(), extent);
-        if let Some(reader) = self.objects.readers.get(object.bid, &object.uname)
-            && let Some(index) = self.objects.members.ready(&reader)
-            && let Some((offset, size)) = index.find(&member.path)
+        if let Some(mut extent) = self.member_in_memory(&object, &path, &mime)
+            && let Some((first, pieces)) = extent.first_now(&self.objects.pool)
         {
-            let mut extent = Extent::whole(reader).part(offset, size);
-            if let Some((first, pieces)) = extent.first_now(&self.objects.pool) {
-                return Ok(selection(extent).reply((first, Some(pieces)), &self.objects));
-            }
+            return Ok(selection(extent).reply((first, Some(pieces)), &self.objects));
         }
         let memory = self.memory_for_reply(&object).await?;
-        let target = Arc::clone(self);
+        let (target, cname) = (Arc::clone(self), object.cname());
+        let (watch, gone) = Watch::new();
+        let is_search = find::promised(&object, &mime)?.is_none_or(Format::is_packed);
+        let searching = if is_search { Some(self.searching().await) } else { None };
         let opened = tokio::task::spawn_blocking(move || {
+            let _searching = searching;
             let reader = target.objects.open(&object)?;
             let reader = reader.ok_or_else(|| target.object_not_found(&object))?;
-            let wanted = (member.path.as_str(), member.mime.as_str());
+            let wanted = (path.as_str(), mime.as_str());
             let node = target.ctx.display();
-            let mut extent = locate(&target.objects, &reader, &object, wanted, &node)?;
-            let first = extent.first_blocking(&target.objects.pool, memory);
-            let begun = first.map_err(|err| read_failure(&err, &object.cname()))?;
-            Ok::<_, ApiError>((extent, begun))
+            let cname = object.cname();
+            match member_of(&target.objects, &reader, &object, wanted, &node, &gone)? {
+                Found::Plain(mut extent) => {
+                    let first = extent.first_blocking(&target.objects.pool, memory);
+                    let (first, pieces) = first.map_err(|err| read_failure(&err, &cname))?;
+                    Ok(Opened::Plain(selection(extent), first, pieces))
+                }
+                Found::Packed(packed) => {
+                    let begun = body::begin(packed.into(), &target.objects.pool, memory);
+                    Ok(Opened::Packed(begun.map_err(|err| body::failure(&err, &cname))?))
+                }
+            }
         });
-        let (extent, (first, pieces)) = opened.await.map_err(|err| lost_task(&err))??;
-        Ok(selection(extent).reply((first, Some(pieces)), &self.objects))
+        let opened: Result<Opened, ApiError> = opened.await.map_err(|err| lost_task(&err))?;
+        match opened? {
+            Opened::Plain(selection, first, pieces) => {
+                Ok(selection.reply((first, Some(pieces)), &self.objects))
+            }
+            Opened::Packed(begun) => {
+                Ok(self.unpacked_reply(begun, watch, "application/octet-stream", &cname).await?)
+            }
+        }
+    }
+
+    /// A member whose place is known, of a shard that is open.
+    fn member_in_memory(&self, object: &ObjectRef, path: &str, mime: &str) -> Option<Extent> {
+        let reader = self.objects.readers.get(object.bid, &object.uname)?;
+        let format = find::promised(object, mime).ok()?;
+        if format.is_some_and(|format| format != Format::Tar) {
+            return None;
+        }
+        let index = self.objects.members.ready(&reader, Format::Tar)?;
+        let (offset, size) = index.find(path)?.range();
+        Some(Extent::whole(reader).part(offset, size))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn format_names_are_normalized_as_the_protocol_does() {
-        for (text, format) in [
-            (".tar", Format::Tar),
-            ("application/x-tar", Format::Tar),
-            ("tar.gz", Format::TarGz),
-            ("application/zip", Format::Zip),
-            (".tar.lz4", Format::TarLz4),
-            ("tgz", Format::TarGz),
-        ] {
-            assert_eq!(Format::parse(text).unwrap(), format, "{text}");
-        }
-        let err = Format::parse("rar").unwrap_err();
-        assert!(err.status == 400 && err.message.starts_with("unknown mime type \"rar\""), "{err}");
-        assert_eq!(Format::by_name("a/b.tar.gz"), Some(Format::TarGz));
-        assert_eq!(Format::by_name("a.txt"), None);
-        assert_eq!(Format::by_magic(b"PK\x03\x04"), Some(Format::Zip));
-        assert_eq!(Format::by_magic(b""), None);
-    }
+enum Opened {
+    Plain(Selection, Bytes, Pieces),
+    Packed(body::Begun),
 }

@@ -67,11 +67,11 @@ impl Target {
         refuse_unsupported(req, &object)?;
         self.check_place(req, &found.state, &object, false)?;
         let wanted = Wanted::of(req, found.props())?;
-        if let Some(member) = super::archive::wanted_member(req, name)? {
+        if let Some(asked) = super::archive::wanted_files(req, name)? {
             if wanted.has_range() {
-                return Err(super::archive::no_range(&member, &object).into());
+                return Err(super::archive::no_range(&asked, &object).into());
             }
-            return self.get_member(object, member).await;
+            return self.get_archived(object, asked).await;
         }
         let verify = found.props().checksum.validate_warm_get;
         let (selection, begun) = self.first_piece(object, wanted, verify).await?;

@@ -6,6 +6,7 @@ use aistore_cluster::ClusterState;
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_store::{ObjectReader, Store};
+use tokio::sync::Semaphore;
 
 use super::buffers::BufferPool;
 use super::failure::store_failure;
@@ -16,6 +17,9 @@ use super::readers::ReaderCache;
 use super::writing::Writing;
 use crate::memory::Budget;
 use crate::sendfile;
+
+/// Fewest shards that may be searched at a time.
+const MIN_SEARCHES: usize = 8;
 
 /// One object, resolved: whose bytes are meant under the current buckets.
 #[derive(Debug, Clone)]
@@ -51,6 +55,8 @@ pub(crate) struct Objects {
     pub(crate) store: Arc<Store>,
     pub(crate) readers: ReaderCache,
     pub(crate) members: MemberCache,
+    /// Bounds how many shards are searched, or unpacked to the first byte wanted, at a time.
+    pub(crate) searches: Arc<Semaphore>,
     pub(crate) pool: BufferPool,
     pub(crate) writing: Writing,
     pub(crate) policies: Policies,
@@ -71,7 +77,9 @@ impl Objects {
         let pool = BufferPool::new(memory);
         let writing = Writing::default();
         let policies = Policies::default();
-        Self { store, readers, members, pool, writing, policies, sendfile: false }
+        let searches = std::thread::available_parallelism().map_or(MIN_SEARCHES, |n| n.get() * 4);
+        let searches = Arc::new(Semaphore::new(searches.max(MIN_SEARCHES)));
+        Self { store, readers, members, searches, pool, writing, policies, sendfile: false }
     }
 
     /// The same, for connections that send from files.

@@ -31,10 +31,7 @@ struct Directory {
 /// # Errors
 ///
 /// [`ZipError`] when there is none, when it is damaged, and when files overlap.
-pub fn read_directory(
-    src: &(impl ReadAt + ?Sized),
-    size: u64,
-) -> Result<Vec<ZipMember>, ZipError> {
+pub fn read_directory(src: &(impl ReadAt + ?Sized), size: u64) -> Result<Vec<ZipMember>, ZipError> {
     let directory = find(src, size)?;
     let (mut at, end) = (directory.at, directory.at + directory.length);
     let (mut window, mut from) = (Vec::new(), at);
@@ -113,10 +110,7 @@ fn find(src: &(impl ReadAt + ?Sized), size: u64) -> Result<Directory, ZipError> 
     place(u64::from(entries), u64::from(length), u64::from(start), end_at)
 }
 
-fn find64(
-    src: &(impl ReadAt + ?Sized),
-    end_at: u64,
-) -> Result<Option<Directory>, ZipError> {
+fn find64(src: &(impl ReadAt + ?Sized), end_at: u64) -> Result<Option<Directory>, ZipError> {
     let Some(locator_at) = end_at.checked_sub(LOCATOR_BYTES) else { return Ok(None) };
     let mut locator = [0; 20];
     read_exact(src, &mut locator, locator_at)?;
