@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from aistore.sdk import const
-from aistore.sdk.batch.types import MossIn, MossOut, MossReq, decode_opaque
+from aistore.sdk.batch.extractor.extractor_registry import get_extractor
+from aistore.sdk.batch.types import (
+    MossIn,
+    MossOut,
+    MossReq,
+    decode_opaque,
+    make_entries,
+    make_entry,
+)
 from aistore.sdk.enums import Colocation
 from aistore.sdk.obj.object import Object
 from aistore.sdk.obj.raw_stream import RawStream
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from aistore import _native
+    from aistore.sdk.batch.extractor.archive_stream_extractor import ArchiveStreamExtractor
     from aistore.sdk.bucket import Bucket
     from aistore.sdk.request_client import RequestClient
 
@@ -81,8 +89,18 @@ class Batch:
         )
         if objects is None:
             return
-        for obj in [objects] if isinstance(objects, Object | str) else objects:
+        if isinstance(objects, Object | str):
+            objects = [objects]
+        if bucket is not None and set(map(type, objects)) == {str}:
+            self.request.moss_in = make_entries(cast("Sequence[str]", objects))
+            return
+        for obj in objects:
             self.add(obj)
+
+    @property
+    def extractor(self) -> ArchiveStreamExtractor:
+        """Reads the archive that `get(raw=True)` gives."""
+        return get_extractor(self.request.output_format)
 
     @property
     def requests_list(self) -> list[MossIn]:
@@ -120,16 +138,18 @@ class Batch:
         if start is not None and length is None:
             raise ValueError(f"start {start} needs a length; -1 is the rest")
         name, bck, provider = self._identify(obj, bck, provider)
-        given: dict[str, Any] = {
-            "bck": bck,
-            "provider": provider,
-            "opaque": base64.b64encode(opaque).decode() if opaque else None,
-            "archpath": archpath,
-            "start": start,
-            "length": length,
-        }
-        chosen = {field: value for field, value in given.items() if value}
-        self.requests_list.append(MossIn.model_construct(obj_name=name, **chosen))
+        values: dict[str, Any] = {"obj_name": name}
+        if bck:
+            values["bck"], values["provider"] = bck, provider
+        if opaque:
+            values["opaque"] = base64.b64encode(opaque).decode()
+        if archpath:
+            values["archpath"] = archpath
+        if start:
+            values["start"] = start
+        if length:
+            values["length"] = length
+        self.request.moss_in.append(make_entry(values))
         return self
 
     def _identify(
@@ -210,13 +230,13 @@ class Batch:
             raise ValueError("the batch is empty: add entries before get()")
         self._check_buffer_size(tar_buffer_size, raw=raw)
         entries = self.requests_list
-        body = json.dumps(self.request.dict())
+        body = self.request.to_json()
         path = self.bucket.get_path() if self.bucket else None
         result: BatchResult | RawStream
         if raw:
-            result = self._open_archive(body.encode())
+            result = self._open_archive(body)
         else:
-            stream = self.request_client.native.batch(path, body)
+            stream = self.request_client.native.batch(path, body.decode())
             result = self._pair(stream, list(entries))
         if clear_batch:
             self.clear()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from aistore.sdk.enums import Colocation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class MossIn(BaseModel):
@@ -39,6 +44,40 @@ class MossIn(BaseModel):
     def dict(self, **options: Any) -> dict[str, Any]:
         """The form that requests carry: wire names, defaults left out."""
         return self.model_dump(**{"by_alias": True, "exclude_defaults": True, **options})
+
+
+_DEFAULTS: dict[str, Any] = {
+    name: None for name in MossIn.model_fields if name != "obj_name"
+}  # fmt: skip
+_set = object.__setattr__
+
+
+def make_entry(values: dict[str, Any]) -> MossIn:
+    """An entry with these fields; as `MossIn.model_construct`, which takes three times as long."""
+    entry = MossIn.__new__(MossIn)
+    _set(entry, "__dict__", {**_DEFAULTS, **values})
+    _set(entry, "__pydantic_fields_set__", set(values))
+    _set(entry, "__pydantic_extra__", None)
+    _set(entry, "__pydantic_private__", None)
+    return entry
+
+
+Wire: TypeAlias = dict[str, Any]
+_NAME_ONLY = {"obj_name"}
+
+
+def make_entries(names: Sequence[str]) -> list[MossIn]:
+    """An entry for each name, without anything else."""
+    new, fields = MossIn.__new__, dict(_DEFAULTS)
+    entries = [new(MossIn) for _ in names]
+    for entry, name in zip(entries, names, strict=True):
+        fields["obj_name"] = name
+        _set(entry, "__dict__", fields.copy())
+        # Entries are frozen, so they can share what nobody changes.
+        _set(entry, "__pydantic_fields_set__", _NAME_ONLY)
+        _set(entry, "__pydantic_extra__", None)
+        _set(entry, "__pydantic_private__", None)
+    return entries
 
 
 class MossOut(BaseModel):
@@ -95,18 +134,28 @@ class MossReq(BaseModel):
     streaming_get: bool = Field(default=True, alias="strm")
     colocation: Colocation = Field(default=Colocation.NONE, alias="coloc")
 
-    def add(self, moss_in: MossIn) -> None:
+    def add(self, moss_in: MossIn) -> MossReq:
         """Adds an entry."""
         self.moss_in.append(moss_in)
+        return self
 
-    def extend(self, entries: list[MossIn]) -> None:
+    def extend(self, moss_ins: list[MossIn]) -> MossReq:
         """Adds entries."""
-        self.moss_in.extend(entries)
+        self.moss_in.extend(moss_ins)
+        return self
 
     def dict(self, **options: Any) -> dict[str, Any]:
         """The form that requests carry."""
-        wire: dict[str, Any] = {
-            "in": [entry.dict(**options) for entry in self.moss_in],
+        return {"in": [entry.dict(**options) for entry in self.moss_in], **self._settings()}
+
+    def to_json(self) -> bytes:
+        """The form that requests carry as JSON; 1,000 entries take well below a millisecond."""
+        entries = _entries().dump_json(self.moss_in, by_alias=True, exclude_defaults=True)
+        settings = json.dumps(self._settings()).encode()
+        return b'{"in":' + entries + b"," + settings[1:]
+
+    def _settings(self) -> Wire:
+        wire: Wire = {
             "mime": self.output_format,
             "coer": self.cont_on_err,
             "onob": self.only_obj_name,
@@ -115,6 +164,11 @@ class MossReq(BaseModel):
         if self.colocation:
             wire["coloc"] = int(self.colocation)
         return wire
+
+
+@cache
+def _entries() -> TypeAdapter[list[MossIn]]:
+    return TypeAdapter(list[MossIn])
 
 
 class MossResp(BaseModel):

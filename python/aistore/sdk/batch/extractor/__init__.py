@@ -1,0 +1,1 @@
+"""Readers of the archives that batches come as."""
