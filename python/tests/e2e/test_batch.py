@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import tarfile
+import urllib.request
 import zipfile
 
 import pytest
+from support import Wire
 
+import aistore
 from aistore.sdk import Bucket, Client
 from aistore.sdk.errors import AISError, ErrObjNotFound
 
@@ -185,3 +189,44 @@ def test_bad_batches_are_refused_before_data_moves(client: Client, bucket: Bucke
         client.batch(bucket=bucket).add("o", start=3)
     with pytest.raises(AISError, match="no-such-bucket"):
         list(client.batch(["o"], bucket=client.bucket("no-such-bucket")).get())
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_batches_go_on_when_a_target_restarts(
+    own_cluster: aistore.LocalCluster, native: bool
+) -> None:
+    client = own_cluster.client()
+    bucket = client.bucket("b").create()
+    contents = {f"o{i:03}": random.Random(i).randbytes(100_000) for i in range(200)}
+    bucket.put_many(list(contents.items()))
+    # More than client and connections read ahead.
+    names = list(contents) * 6
+
+    def restart(victim: int) -> None:
+        own_cluster.kill_target(victim)
+        own_cluster.restart_target(victim)
+
+    batch = client.batch(names, bucket=bucket, cont_on_err=False, only_obj_name=True)
+    if native:
+        for at, (_, content) in enumerate(batch.get()):
+            assert content == contents[names[at]]
+            if at == 3:
+                restart(0)
+        assert at == len(names) - 1
+        return
+    body = json.dumps(batch.request.dict()).encode()
+    wire = Wire(own_cluster.endpoint)
+    url = wire.send("GET", "/v1/ml/moss/b", body=body).header("location") or ""
+    chosen = next(i for i, t in enumerate(own_cluster.targets) if url.startswith(t.url))
+    request = urllib.request.Request(url, body, {"TE": "trailers"}, method="GET")
+    with (
+        urllib.request.urlopen(request, timeout=30) as answer,
+        tarfile.open(fileobj=answer, mode="r|") as archive,
+    ):
+        for at, member in enumerate(archive):
+            file = archive.extractfile(member)
+            assert file is not None
+            assert (member.name, file.read()) == (names[at], contents[names[at]])
+            if at == 3:
+                restart((chosen + 1) % 3)
+    assert at == len(names) - 1

@@ -124,7 +124,7 @@ impl Client {
 
 /// Reads the rest of an answer.
 pub(crate) async fn reply(opened: Opened) -> Result<Reply, ClientError> {
-    let Opened { response, url, wait } = opened;
+    let Opened { response, url, wait, .. } = opened;
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let body = collect(response, &url, wait, MAX_REPLY_BYTES).await?;

@@ -25,7 +25,7 @@ mod routing;
 pub mod tls;
 mod transport;
 
-pub use batch::{BatchItem, BatchStream, READ_AHEAD_BYTES, READ_AHEAD_MIN_BYTES};
+pub use batch::{Away, BatchItem, BatchStream, READ_AHEAD_BYTES, READ_AHEAD_MIN_BYTES};
 pub use client::Client;
 pub use config::{
     ClientConfig, DEFAULT_ATTEMPTS, DEFAULT_BACKOFF, DEFAULT_BACKOFF_MAX,

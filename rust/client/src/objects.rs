@@ -25,9 +25,7 @@ pub struct ObjectStream {
 
 impl ObjectStream {
     pub(crate) fn new(opened: Opened) -> Self {
-        let Opened { response, url, wait } = opened;
-        let (head, body) = response.into_parts();
-        let reader = BodyReader::new(body, url, wait);
+        let (head, reader) = opened.into_reader();
         Self { status: head.status.as_u16(), headers: head.headers, reader }
     }
 

@@ -4,8 +4,9 @@ use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
+use aistore_core::headers::BATCH_END;
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, LOCATION};
+use http::header::{AUTHORIZATION, LOCATION, TE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -47,6 +48,17 @@ pub(crate) struct Opened {
     pub(crate) response: Response<Incoming>,
     pub(crate) url: String,
     pub(crate) wait: Duration,
+    /// The answer ends with a mark, see [`BATCH_END`].
+    pub(crate) marked: bool,
+}
+
+impl Opened {
+    /// The answer's head, and the reader of its body.
+    pub(crate) fn into_reader(self) -> (http::response::Parts, BodyReader) {
+        let Self { response, url, wait, marked } = self;
+        let (head, body) = response.into_parts();
+        (head, BodyReader { marked, ..BodyReader::new(body, url, wait) })
+    }
 }
 
 /// A failed attempt.
@@ -134,7 +146,9 @@ impl Transport {
                 let retry_after = retry_after(&answer_headers);
                 return Err(Failure { error, unsent: false, retry_after });
             }
-            return Ok(Opened { response, url, wait });
+            // Whoever did not ask for trailers gets none, announced or not.
+            let marked = headers.contains_key(TE) && announces_mark(response.headers());
+            return Ok(Opened { response, url, wait, marked });
         }
         Err(ClientError::Protocol { url, message: format!("more than {MAX_REDIRECTS} redirects") }
             .into())
@@ -249,12 +263,14 @@ pub(crate) struct BodyReader {
     wait: Duration,
     expected: Option<u64>,
     got: u64,
+    /// The mark at the end is still to come.
+    marked: bool,
 }
 
 impl BodyReader {
     pub(crate) fn new(body: Incoming, url: String, wait: Duration) -> Self {
         let expected = hyper::body::Body::size_hint(&body).exact();
-        Self { body, url, wait, expected, got: 0 }
+        Self { body, url, wait, expected, got: 0, marked: false }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -277,10 +293,17 @@ impl BodyReader {
                 })?;
             match frame {
                 None if self.expected.is_some_and(|n| n != self.got) => return self.cut(),
+                None if self.marked => return self.cut(),
                 None => return Ok(None),
                 Some(Err(_)) => return self.cut(),
                 Some(Ok(frame)) => {
-                    let Ok(piece) = frame.into_data() else { continue };
+                    let piece = match frame.into_data() {
+                        Ok(piece) => piece,
+                        Err(frame) => {
+                            self.check_mark(frame.trailers_ref());
+                            continue;
+                        }
+                    };
                     if piece.is_empty() {
                         continue;
                     }
@@ -291,6 +314,15 @@ impl BodyReader {
         }
     }
 
+    /// Whether the mark at the end agrees with what came.
+    fn check_mark(&mut self, trailers: Option<&HeaderMap>) {
+        let text = trailers.and_then(|map| map.get(BATCH_END)?.to_str().ok()).unwrap_or_default();
+        let sent = text.split(", ").find_map(|item| item.strip_prefix("bytes=")?.parse().ok());
+        if sent == Some(self.got) {
+            self.marked = false;
+        }
+    }
+
     fn cut<T>(&self) -> Result<T, ClientError> {
         Err(ClientError::Truncated {
             url: self.url.clone(),
@@ -298,6 +330,12 @@ impl BodyReader {
             got: self.got,
         })
     }
+}
+
+/// Whether an answer says that it will end with a mark.
+fn announces_mark(headers: &HeaderMap) -> bool {
+    let announced = headers.get(TRAILER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    announced.split(',').any(|name| name.trim().eq_ignore_ascii_case(BATCH_END))
 }
 
 /// Checks a base URL and says what is wrong with it.

@@ -61,8 +61,13 @@ fn frames(seen: &Seen, cut: Option<usize>) -> Answer {
     out.extend(Header::end().encode());
     out.truncate(cut.unwrap_or(usize::MAX));
     let pieces = out.chunks(4_001).map(Bytes::copy_from_slice).collect();
-    let response =
-        http::Response::new(Pieces { announced: None, left: pieces, cut: cut.is_some(), delay: 3 });
+    let response = http::Response::new(Pieces {
+        announced: None,
+        left: pieces,
+        cut: cut.is_some(),
+        delay: 3,
+        mark: None,
+    });
     Some(with(response, "ais-max-soft-errs", "3"))
 }
 
@@ -251,4 +256,26 @@ async fn a_node_that_stays_away_costs_its_entries_or_the_batch() {
         }
     }
     assert!(run(&client, request(names, false)).await.is_err());
+}
+
+#[tokio::test]
+async fn an_archive_without_its_end_mark_was_cut_short() {
+    for (mark, good) in [("entries=1, missing=0, bytes=5", true), ("bytes=4", false), ("", false)] {
+        let target = Server::start(move |seen, _| {
+            assert_eq!(seen.header("te"), "trailers");
+            let mut response = answer(200, "");
+            response.body_mut().announced = None;
+            response.body_mut().left = vec!["12345".into()];
+            response.body_mut().mark = Some(mark);
+            Some(with(response, "trailer", "Ais-Batch-End"))
+        })
+        .await;
+        let client = client(&target);
+        let call =
+            aistore_client::Call::new(http::Method::GET, "/v1/ml/moss").header("te", "trailers");
+        let mut stream = client.open(call).await.unwrap();
+        assert_eq!(stream.next().await.unwrap().unwrap(), "12345");
+        let end = stream.next().await;
+        assert_eq!(matches!(end, Ok(None)), good, "{mark}: {end:?}");
+    }
 }

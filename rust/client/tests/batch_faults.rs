@@ -105,7 +105,8 @@ impl Node {
         }
         let pieces = out.chunks(self.random.usize(100..20_000)).map(Bytes::copy_from_slice);
         let left = pieces.collect();
-        let response = http::Response::new(Pieces { announced: None, left, cut, delay: 3 });
+        let response =
+            http::Response::new(Pieces { announced: None, left, cut, delay: 3, mark: None });
         with(response, "ais-max-soft-errs", "1000000")
     }
 }

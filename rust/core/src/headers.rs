@@ -38,5 +38,8 @@ pub const NODE_ID: &str = "ais-node-id";
 pub const NODE_UPTIME: &str = "ais-node-uptime";
 /// Nanoseconds since the cluster started.
 pub const CLUSTER_UPTIME: &str = "ais-cluster-uptime";
+/// Trailer of a batch's archive, for clients that say `te: trailers`: what was sent, as
+/// `entries=N, missing=N, bytes=N`. An answer that announces it and ends without it was cut short.
+pub const BATCH_END: &str = "ais-batch-end";
 /// Version of the cluster map that a request between nodes, or a map-aware client, was made with.
 pub const SMAP_VERSION: &str = "ais-smap-version";

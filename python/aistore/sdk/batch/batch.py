@@ -257,7 +257,8 @@ class Batch:
             params.update(self.bucket.qparam)
         if self.request.colocation:
             params[const.QPARAM_COLOC] = str(int(self.request.colocation))
-        headers = {const.HEADER_CONTENT_TYPE: const.JSON_CONTENT_TYPE}
+        # With trailers an answer that was cut short is told from a whole one.
+        headers = {const.HEADER_CONTENT_TYPE: const.JSON_CONTENT_TYPE, "TE": "trailers"}
         stream = self.request_client.native.open_request(
             "GET", path, pairs(params), pairs(headers), body
         )

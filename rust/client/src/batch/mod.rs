@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use self::peer::{Answer, OpenError, Peer, ReadAhead};
-pub(crate) use self::share::Away;
+pub use self::share::Away;
 use self::share::Share;
 use crate::client::Client;
 use crate::error::ClientError;

@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::request::Call;
 use crate::retry::{Budget, Repeat};
-use crate::transport::{BodyReader, Opened};
+use crate::transport::Opened;
 
 /// Entries on their way to the consumer, in messages of one entry each.
 const ENTRIES_AHEAD: usize = 16;
@@ -43,7 +43,7 @@ impl Client {
                 query.push(("namespace".to_owned(), bucket.namespace.to_string()));
             }
         }
-        let mut call = Call::new(Method::GET, path).json(&request)?;
+        let mut call = Call::new(Method::GET, path).header("te", "trailers").json(&request)?;
         call.query = query;
         let mut budget = Budget::new(self.config());
         let opened = loop {
@@ -88,8 +88,7 @@ async fn read(
     names: Vec<String>,
     sender: &mpsc::Sender<Message>,
 ) -> Result<(), ClientError> {
-    let Opened { response, url, wait } = opened;
-    let mut reader = BodyReader::new(response.into_body(), url, wait);
+    let (_, mut reader) = opened.into_reader();
     let mut decoder = StreamDecoder::new();
     let expected = Some(names.len() as u64);
     let mut names = names.into_iter();

@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::request::Call;
 use crate::retry::{Budget, Repeat};
-use crate::transport::{BodyReader, Failure, Opened};
+use crate::transport::{Failure, Opened};
 
 /// Header with the cluster's limit of soft errors.
 const MAX_SOFT_ERRORS: &str = "ais-max-soft-errs";
@@ -112,8 +112,7 @@ impl Peer {
         lane: &ReadAhead,
         done: &mut usize,
     ) -> Result<(), ClientError> {
-        let Opened { response, url, wait } = answer.0;
-        let mut reader = BodyReader::new(response.into_body(), url, wait);
+        let (_, mut reader) = answer.0.into_reader();
         let total = self.wanted.len();
         let mut decoder = Decoder::new(u32::try_from(total - *done).unwrap_or(u32::MAX - 1));
         while let Some(piece) = reader.next().await? {

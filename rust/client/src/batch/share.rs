@@ -31,27 +31,29 @@ const AWAY_FOR: Duration = Duration::from_secs(30);
 /// Most nodes remembered as away.
 const MAX_AWAY: usize = 1024;
 
-/// Nodes that were waited for in vain lately, by URL.
+/// Nodes that batches waited for in vain lately, by whatever names them.
 #[derive(Debug, Default)]
-pub(crate) struct Away(Mutex<HashMap<String, Instant>>);
+pub struct Away(Mutex<HashMap<String, Instant>>);
 
 impl Away {
     /// Whether it is not worth while to wait for the node.
-    pub(super) fn is(&self, url: &str) -> bool {
+    pub fn is(&self, node: &str) -> bool {
         let away = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        away.get(url).is_some_and(|since| since.elapsed() < AWAY_FOR)
+        away.get(node).is_some_and(|since| since.elapsed() < AWAY_FOR)
     }
 
-    pub(super) fn add(&self, url: &str) {
+    /// It was waited for in vain.
+    pub fn add(&self, node: &str) {
         let mut away = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if away.len() >= MAX_AWAY {
             away.clear();
         }
-        away.insert(url.to_owned(), Instant::now());
+        away.insert(node.to_owned(), Instant::now());
     }
 
-    pub(super) fn remove(&self, url: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(url);
+    /// It has answered.
+    pub fn remove(&self, node: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Pieces {
     pub left: Vec<Bytes>,
     pub cut: bool,
     pub delay: u32,
+    /// Value of the trailer at the end; empty for one of another name.
+    pub mark: Option<&'static str>,
 }
 
 impl Body for Pieces {
@@ -67,6 +69,14 @@ impl Body for Pieces {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if let Some(mark) = self.mark.take() {
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("ais-batch-end", mark.parse().unwrap());
+            if mark.is_empty() {
+                trailers.clear();
+            }
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
         if self.cut {
             return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
         }
@@ -74,7 +84,7 @@ impl Body for Pieces {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left.is_empty() && !self.cut
+        self.left.is_empty() && !self.cut && self.mark.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -89,7 +99,8 @@ pub fn answer(status: u16, body: impl Into<Bytes>) -> Response<Pieces> {
     let body = body.into();
     let announced = Some(body.len() as u64);
     let pieces = if body.is_empty() { vec![] } else { vec![body] };
-    let mut response = Response::new(Pieces { announced, left: pieces, cut: false, delay: 0 });
+    let mut response =
+        Response::new(Pieces { announced, left: pieces, cut: false, delay: 0, mark: None });
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response
 }
@@ -112,6 +123,7 @@ pub fn broken(announced: u64, body: impl Into<Bytes>) -> Response<Pieces> {
         left: vec![body.into()],
         cut: true,
         delay: 3,
+        mark: None,
     })
 }
 

@@ -42,6 +42,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use aistore_client::Away;
 use aistore_cluster::ClusterState;
 use aistore_core::bucket::validate_object_name;
 use aistore_core::error::ApiError;
@@ -74,6 +75,8 @@ pub struct Target {
     batches: Arc<Semaphore>,
     /// Admission of requests for frames.
     frame_requests: Arc<Semaphore>,
+    /// Peers that batches do not wait for, by id.
+    away: Arc<Away>,
     /// Mountpaths with the names of their disks, in the order of the configuration; filled on first use.
     disks: OnceLock<Vec<Disk>>,
 }
@@ -137,6 +140,7 @@ impl Target {
             jobs: Registry::default(),
             batches: Arc::new(Semaphore::new(moss::MAX_PENDING)),
             frame_requests: Arc::new(Semaphore::new(frames::MAX_PENDING)),
+            away: Arc::default(),
             disks: OnceLock::new(),
         })
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::layout::Layout;
 use super::local::{Item, LocalEntries, Located};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Page};
 use super::peer::{PeerEntries, PeerItem};
 use super::plan::{Entry, Plan, Route};
 use crate::target::buffers::{BUFFER_BYTES, Pieces};
@@ -164,41 +164,38 @@ impl Assembler {
                 "batch: an entry is routed to a peer that was not asked",
             ));
         };
-        let size = match stream.next().await {
-            PeerItem::Data(size) => size,
-            PeerItem::Failed(error) => return self.fail(entry, error),
-        };
-        // Access times do not travel between nodes.
-        let prefix = self.layout.prefix(self.next, &entry.wanted, size, 0);
-        let suffix = self.layout.suffix(size);
-        if size > WHOLE_ENTRY_BYTES {
-            self.outbox.push_slice(&prefix);
-            self.streaming = Some(Streaming { source: Source::Peer { peer, left: size }, suffix });
-            self.succeed(size);
-            return Ok(());
-        }
-        let length = usize::try_from(size).unwrap_or_default();
-        let page = self.outbox.open_page(prefix.len() + length + suffix.len());
-        let from = page.at();
-        page.put(&prefix);
-        let mut left = size;
-        while left > 0 {
-            match stream.data(left).await {
-                Ok(piece) => {
-                    page.put(&piece);
-                    left -= piece.len() as u64;
-                }
-                Err(error) => {
-                    page.cut(from);
-                    self.outbox.settle();
-                    return self.fail(entry, error);
-                }
+        loop {
+            let size = match stream.next().await {
+                PeerItem::Data(size) => size,
+                PeerItem::Failed(error) => return self.fail(entry, error),
+            };
+            // Access times do not travel between nodes.
+            let prefix = self.layout.prefix(self.next, &entry.wanted, size, 0);
+            let suffix = self.layout.suffix(size);
+            if size > WHOLE_ENTRY_BYTES {
+                self.outbox.push_slice(&prefix);
+                self.streaming =
+                    Some(Streaming { source: Source::Peer { peer, left: size }, suffix });
+                self.succeed(size);
+                return Ok(());
+            }
+            let length = usize::try_from(size).unwrap_or_default();
+            let page = self.outbox.open_page(prefix.len() + length + suffix.len());
+            let from = page.at();
+            page.put(&prefix);
+            let Err(error) = read_whole(stream, size, page).await else {
+                page.put(suffix);
+                self.outbox.settle();
+                self.succeed(size);
+                return Ok(());
+            };
+            page.cut(from);
+            self.outbox.settle();
+            if !stream.retry(&error).await {
+                let error = stream.fail(&error);
+                return self.fail(entry, error);
             }
         }
-        page.put(suffix);
-        self.outbox.settle();
-        self.succeed(size);
-        Ok(())
     }
 
     /// Sends one more piece of a large entry, then its suffix.
@@ -217,7 +214,7 @@ impl Assembler {
                 let Some(stream) = self.peers.get_mut(*peer) else {
                     return Err(ApiError::internal("batch: unknown peer"));
                 };
-                let piece = stream.data(*left).await?;
+                let piece = stream.data(*left).await.map_err(|error| stream.fail(&error))?;
                 *left -= piece.len() as u64;
                 self.outbox.push(&piece);
                 *left
@@ -254,4 +251,15 @@ impl Assembler {
         self.results.push(EntryResult { bytes: 0, error: Some(error.message) });
         Ok(())
     }
+}
+
+/// Reads the payload of an entry that fits the page.
+async fn read_whole(stream: &mut PeerEntries, size: u64, page: &mut Page) -> Result<(), ApiError> {
+    let mut left = size;
+    while left > 0 {
+        let piece = stream.data(left).await?;
+        page.put(&piece);
+        left -= piece.len() as u64;
+    }
+    Ok(())
 }

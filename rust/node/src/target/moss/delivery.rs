@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aistore_core::error::ApiError;
+use aistore_core::headers::BATCH_END;
 use bytes::Bytes;
 use futures_util::stream;
 use http::Response;
@@ -43,9 +44,7 @@ impl Target {
     }
 }
 
-/// What ends the answer with an archive: its length and entries, for clients that want to be sure that they
-/// have all of it. Sent to those that say `te: trailers`.
-pub(in crate::target) static END: HeaderName = HeaderName::from_static("ais-batch-end");
+static END: HeaderName = HeaderName::from_static(BATCH_END);
 
 /// A batch on its way out: holds its place and counts it at the end.
 pub(in crate::target) struct Delivery {
@@ -53,7 +52,7 @@ pub(in crate::target) struct Delivery {
     started: Instant,
     /// Bytes sent so far.
     pub(super) bytes: u64,
-    /// Counts as a batch, and ends with [`END`]; not so what other nodes and map-aware clients assemble.
+    /// Counts as a batch, and ends with [`BATCH_END`]; not so what other nodes and map-aware clients assemble.
     is_archive: bool,
     _permit: OwnedSemaphorePermit,
     /// What the request itself takes.

@@ -19,13 +19,14 @@ pub(super) mod request;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use aistore_cluster::ClusterState;
 use aistore_core::bucket::Bucket;
 use aistore_core::error::ApiError;
 use aistore_core::moss::{MossOut, MossReq, MossResp, Wanted};
+use aistore_core::placement::owner;
 use aistore_core::smap::Snode;
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
@@ -46,7 +47,7 @@ use delivery::Delivery;
 use layout::Layout;
 use local::LocalEntries;
 use pack::Packed;
-use peer::{ByteStream, Opening, PeerEntries};
+use peer::{Again, ByteStream, Opening, Part, PeerEntries};
 use plan::{Plan, Route};
 use request::BatchPath;
 
@@ -199,35 +200,83 @@ impl Target {
         let wait = self.ctx.times().batch_piece();
         for (at, node) in plan.peers.iter().enumerate() {
             let entries = plan.wanted(Route::Peer(at));
-            let body = serde_json::to_vec(&FramesRequest { entries })
-                .map_err(|err| ApiError::internal(err.to_string()))?;
-            let opening = open_peer(Arc::clone(&self.ctx), node, state.version, body.into());
-            peers.push(PeerEntries::new(node.display(), opening, wait));
+            let count = entries.len();
+            let opening = open_peer(&self.ctx, node, state.version, entries)?;
+            let again = again(Arc::clone(&self.ctx), Arc::clone(&plan), at);
+            let entries = PeerEntries::new(node.display(), opening, count, wait);
+            peers.push(entries.going_on(again, Arc::clone(&self.away), &node.daemon_id));
         }
         let local = LocalEntries::of(self, Arc::clone(&plan), layout, pieces.clone());
         Ok(Assembler::new(plan, layout, on_failure, pieces, local, peers))
     }
 }
 
-/// Asks a peer for its entries. Dropping the handle cancels.
-fn open_peer(ctx: Arc<NodeContext>, node: &Snode, version: u64, body: Bytes) -> Opening {
+/// The way to go on with what is left of the share of peer number `at`: by the newest map, whoever owns it.
+fn again(ctx: Arc<NodeContext>, plan: Arc<Plan>, at: usize) -> Again {
+    Box::new(move |from| {
+        let (ctx, plan) = (Arc::clone(&ctx), Arc::clone(&plan));
+        Box::pin(async move {
+            let state = ctx.catch_up(None).await;
+            let positions = plan.positions(Route::Peer(at));
+            let left = positions.get(from..).unwrap_or_default();
+            let mut owners: Vec<(&Snode, Vec<usize>, Vec<&Wanted>)> = Vec::new();
+            for (place, entry) in left.iter().filter_map(|at| plan.entries.get(*at)).enumerate() {
+                let object = entry.object.as_ref();
+                let Some(node) = object.and_then(|object| owner(&state.smap, &object.uname)) else {
+                    continue;
+                };
+                let known = owners.iter().position(|(known, ..)| known.daemon_id == node.daemon_id);
+                let known = known.unwrap_or_else(|| {
+                    owners.push((node, Vec::new(), Vec::new()));
+                    owners.len() - 1
+                });
+                if let Some((_, places, wanted)) = owners.get_mut(known) {
+                    places.push(place);
+                    wanted.push(&entry.wanted);
+                }
+            }
+            let part = |(node, entries, wanted): (&Snode, Vec<usize>, Vec<&Wanted>)| {
+                let opening = open_peer(&ctx, node, state.version, wanted).ok()?;
+                Some(Part { name: node.display(), opening, entries })
+            };
+            owners.into_iter().filter_map(part).collect()
+        })
+    })
+}
+
+/// Asks a node for entries. Dropping the handle cancels.
+fn open_peer(
+    ctx: &Arc<NodeContext>,
+    node: &Snode,
+    version: u64,
+    entries: Vec<&Wanted>,
+) -> Result<Opening, ApiError> {
+    let body = serde_json::to_vec(&FramesRequest { entries })
+        .map_err(|err| ApiError::internal(err.to_string()))?;
+    let ctx = Arc::clone(ctx);
     let data_url = &node.intra_data_net.direct_url;
     let base = if data_url.is_empty() { node.url() } else { data_url };
     let url = format!("{base}/v1/frames?sv={version}");
-    AbortOnDropHandle::new(tokio::spawn(async move {
+    let opening = async move {
         let timeout = ctx.times().batch_head();
-        let sent = ctx.intra.send(Method::POST, &url, json_headers(), body, timeout);
-        let mut response = sent.await?;
+        let sent = ctx.intra.send(Method::POST, &url, json_headers(), body.into(), timeout);
+        let begun = Instant::now();
+        let mut response = sent.await.map_err(|err| {
+            // Unreachable; a node that is silent for so long is not asked again.
+            let status = if begun.elapsed() < timeout { 502 } else { err.status };
+            ApiError::new(status, &err.tcode, err.message)
+        })?;
         if response.status() != StatusCode::OK {
             return Err(peer_error(&url, &mut response).await);
         }
         let frames = response.into_body().into_data_stream();
         let frames = futures_util::StreamExt::map(frames, |chunk| {
-            chunk.map_err(|err| ApiError::internal(format!("the connection broke: {err}")))
+            chunk.map_err(|err| ApiError::new(502, "", format!("the connection broke: {err}")))
         });
         let stream: ByteStream = Box::pin(frames);
         Ok(stream)
-    }))
+    };
+    Ok(AbortOnDropHandle::new(tokio::spawn(opening)))
 }
 
 /// The description of a buffered answer, entry by entry.

@@ -3,10 +3,14 @@
 //! What the peer reads ahead waits in the connection's buffers; nothing is buffered here beyond the
 //! piece being decoded, so a slow client slows the peers down and memory stays bounded.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
+use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use aistore_client::Away;
 use aistore_core::error::ApiError;
 use aistore_core::frames::{HEADER_BYTES, Header};
 use bytes::{Bytes, BytesMut};
@@ -19,8 +23,45 @@ pub(crate) type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, ApiError>> 
 /// A request to a peer under way.
 pub(crate) type Opening = AbortOnDropHandle<Result<ByteStream, ApiError>>;
 
-/// The entries that one peer holds.
+/// Asks those who own what is left of a share, from the given entry on; nobody if the map is empty.
+pub(crate) type Again =
+    Box<dyn Fn(usize) -> Pin<Box<dyn Future<Output = Vec<Part>> + Send>> + Send + Sync>;
+
+/// Part of what is left of a share.
+pub(crate) struct Part {
+    /// The node, in messages.
+    pub(crate) name: String,
+    pub(crate) opening: Opening,
+    /// Its entries, counted from the first one left.
+    pub(crate) entries: Vec<usize>,
+}
+
+/// How long a share waits for its node, or for its successor, without any entry arriving.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Waits between two tries.
+const PAUSE_MS: std::ops::RangeInclusive<u64> = 50..=250;
+
+/// The entries that one peer holds, read to their end wherever they have gone meanwhile.
 pub(crate) struct PeerEntries {
+    streams: Vec<PeerStream>,
+    /// Stream of each entry still to come.
+    order: VecDeque<usize>,
+    /// Stream of the entry that came last.
+    current: usize,
+    /// The entry that comes next.
+    position: usize,
+    entries: usize,
+    wait: Duration,
+    /// How to go on, and where to note that it was in vain.
+    going: Option<(Again, Arc<Away>, String)>,
+    /// Since when nothing has come.
+    lost: Option<Instant>,
+    /// All further entries fail alike.
+    failed: Option<ApiError>,
+    patience: Duration,
+}
+
+struct PeerStream {
     name: String,
     state: State,
     /// Index that the next frame must have.
@@ -31,8 +72,8 @@ pub(crate) struct PeerEntries {
 enum State {
     Opening(Opening),
     Reading(FrameReader),
-    /// All further entries fail alike.
-    Failed(ApiError),
+    /// Nothing more comes.
+    Ended,
 }
 
 /// What the peer says about an entry.
@@ -43,23 +84,135 @@ pub(crate) enum PeerItem {
     Failed(ApiError),
 }
 
+/// Whether another try may go well: the node or its connection is gone, busy, or knows another map.
+fn is_passing(error: &ApiError) -> bool {
+    matches!(error.status, 421 | 429 | 502 | 503)
+}
+
 impl PeerEntries {
-    /// Entries of the peer that is called `name` in messages.
+    /// The `entries` entries of the peer that is called `name` in messages.
     ///
     /// `wait` is the longest wait for the peer's next bytes.
-    pub(crate) fn new(name: String, opening: Opening, wait: Duration) -> Self {
-        Self { name, state: State::Opening(opening), next: 0, wait }
+    pub(crate) fn new(name: String, opening: Opening, entries: usize, wait: Duration) -> Self {
+        Self {
+            streams: vec![PeerStream { name, state: State::Opening(opening), next: 0, wait }],
+            order: std::iter::repeat_n(0, entries).collect(),
+            current: 0,
+            position: 0,
+            entries,
+            wait,
+            going: None,
+            lost: None,
+            failed: None,
+            patience: PATIENCE,
+        }
+    }
+
+    /// The same, with a way to go on when the peer, which is `node` in `away`, is gone.
+    pub(crate) fn going_on(self, again: Again, away: Arc<Away>, node: &str) -> Self {
+        let patience = if away.is(node) { Duration::ZERO } else { PATIENCE };
+        Self { going: Some((again, away, node.to_owned())), patience, ..self }
     }
 
     /// The next entry; payload of the one before must have been read. A peer's failure fails the
     /// entry, and all that follow, not the call.
     pub(crate) async fn next(&mut self) -> PeerItem {
-        match self.try_next().await {
-            Ok(item) => item,
-            Err(error) => PeerItem::Failed(self.fail(&error)),
+        loop {
+            if let Some(error) = &self.failed {
+                return PeerItem::Failed(error.clone());
+            }
+            let at = self.order.front().copied();
+            let outcome = match at.and_then(|at| self.streams.get_mut(at)) {
+                Some(stream) => stream.try_next().await,
+                None => Err(ApiError::unavailable("no node owns the entry")),
+            };
+            match outcome {
+                Ok(item) => {
+                    self.current = self.order.pop_front().unwrap_or_default();
+                    self.position += 1;
+                    if matches!(item, PeerItem::Failed(_) | PeerItem::Data(0)) {
+                        self.arrived();
+                    }
+                    return item;
+                }
+                Err(error) if self.go_on_after(&error).await => {}
+                Err(error) => return PeerItem::Failed(self.fail(&error)),
+            }
         }
     }
 
+    /// A non-empty piece of the current payload, of which `left` bytes remain.
+    pub(crate) async fn data(&mut self, left: u64) -> Result<Bytes, ApiError> {
+        let Some(stream) = self.streams.get_mut(self.current) else {
+            return Err(ApiError::internal("batch: no entry is being read"));
+        };
+        let piece = stream.reader().await?.data(left).await?;
+        self.arrived();
+        Ok(piece)
+    }
+
+    fn arrived(&mut self) {
+        let was_away = std::mem::replace(&mut self.patience, PATIENCE).is_zero();
+        if (self.lost.take().is_some() || was_away)
+            && let Some((_, away, node)) = &self.going
+        {
+            away.remove(node);
+        }
+    }
+
+    /// Goes back to the entry whose payload broke off, if it is worth another try: ask for the next one then.
+    pub(crate) async fn retry(&mut self, error: &ApiError) -> bool {
+        if self.position == 0 {
+            return false;
+        }
+        self.position -= 1;
+        let goes_on = self.go_on_after(error).await;
+        if !goes_on {
+            self.position += 1;
+        }
+        goes_on
+    }
+
+    /// Waits a little and asks for what is left; false when that is of no use.
+    async fn go_on_after(&mut self, error: &ApiError) -> bool {
+        let Some((again, away, node)) = self.going.as_ref().filter(|_| is_passing(error)) else {
+            return false;
+        };
+        let since = *self.lost.get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.patience {
+            away.add(node);
+            return false;
+        }
+        tracing::debug!(error = %error, position = self.position, "batch: asking for the rest");
+        self.streams.clear();
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(PAUSE_MS))).await;
+        let parts = again(self.position).await;
+        let mut order = vec![usize::MAX; self.entries.saturating_sub(self.position)];
+        for Part { name, opening, entries } in parts {
+            for entry in entries {
+                if let Some(place) = order.get_mut(entry) {
+                    *place = self.streams.len();
+                }
+            }
+            let state = State::Opening(opening);
+            self.streams.push(PeerStream { name, state, next: 0, wait: self.wait });
+        }
+        self.order = order.into();
+        true
+    }
+
+    /// Remembers the first failure, with the peer's name.
+    pub(crate) fn fail(&mut self, error: &ApiError) -> ApiError {
+        let at = self.order.front().copied().unwrap_or(self.current);
+        let name = self.streams.get(at).map_or("its owner", |stream| stream.name.as_str());
+        let message = format!("batch read from {name} failed: {}", error.message);
+        tracing::warn!(peer = name, error = %error, "batch: peer failed");
+        let named = ApiError::new(error.status, &error.tcode, message);
+        self.failed.get_or_insert(named).clone()
+    }
+}
+
+impl PeerStream {
     async fn try_next(&mut self) -> Result<PeerItem, ApiError> {
         let expected = self.next;
         self.next = self.next.saturating_add(1);
@@ -86,42 +239,18 @@ impl PeerEntries {
         Ok(PeerItem::Failed(ApiError::new(header.status, tcode, message)))
     }
 
-    /// A non-empty piece of the current payload, of which `left` bytes remain.
-    pub(crate) async fn data(&mut self, left: u64) -> Result<Bytes, ApiError> {
-        let read = match self.reader().await {
-            Ok(reader) => reader.data(left).await,
-            Err(error) => Err(error),
-        };
-        read.map_err(|error| self.fail(&error))
-    }
-
     async fn reader(&mut self) -> Result<&mut FrameReader, ApiError> {
-        if let State::Opening(opening) = &mut self.state {
+        if let State::Opening(_) = &self.state
+            && let State::Opening(opening) = std::mem::replace(&mut self.state, State::Ended)
+        {
             let opened = opening.await.map_err(|err| ApiError::internal(err.to_string()))?;
-            self.state = State::Reading(FrameReader {
-                stream: opened?,
-                chunk: Bytes::new(),
-                wait: self.wait,
-            });
+            let (chunk, wait) = (Bytes::new(), self.wait);
+            self.state = State::Reading(FrameReader { stream: opened?, chunk, wait });
         }
         match &mut self.state {
             State::Reading(reader) => Ok(reader),
-            State::Failed(error) => Err(error.clone()),
-            // Replaced above.
-            State::Opening(_) => Err(ApiError::internal("the request to the peer was not sent")),
+            _ => Err(ApiError::internal("the peer failed before")),
         }
-    }
-
-    /// Remembers the first failure, with the peer's name.
-    fn fail(&mut self, error: &ApiError) -> ApiError {
-        if let State::Failed(first) = &self.state {
-            return first.clone();
-        }
-        let message = format!("batch read from {} failed: {}", self.name, error.message);
-        tracing::warn!(peer = self.name, error = %error, "batch: peer failed");
-        let named = ApiError::new(error.status, &error.tcode, message);
-        self.state = State::Failed(named.clone());
-        named
     }
 }
 
@@ -137,7 +266,8 @@ impl FrameReader {
             let next = timeout(self.wait, self.stream.next()).await.map_err(|_| {
                 ApiError::internal(format!("no byte came for {} s", self.wait.as_secs()))
             })?;
-            self.chunk = next.ok_or_else(|| ApiError::internal("its stream ended too early"))??;
+            let early = || ApiError::new(502, "", "its stream ended too early");
+            self.chunk = next.ok_or_else(early)??;
         }
         Ok(())
     }
@@ -178,7 +308,8 @@ pub(crate) mod tests {
             let stream: ByteStream = Box::pin(futures_util::stream::iter(chunks));
             Ok(stream)
         });
-        PeerEntries::new("t[peer]".into(), AbortOnDropHandle::new(opening), Duration::from_secs(15))
+        let opening = AbortOnDropHandle::new(opening);
+        PeerEntries::new("t[peer]".into(), opening, 1000, Duration::from_secs(15))
     }
 
     pub(crate) fn frame(index: u32, payload: &[u8]) -> Vec<u8> {
@@ -223,6 +354,84 @@ pub(crate) mod tests {
                 (503, "batch read from t[peer] failed: busy")
             );
         }
+    }
+
+    fn opening(stream: Result<Vec<u8>, ApiError>) -> Opening {
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let stream: ByteStream = Box::pin(futures_util::stream::iter([Ok(stream?.into())]));
+            Ok(stream)
+        }))
+    }
+
+    async fn read(peer: &mut PeerEntries) -> Result<Vec<u8>, ApiError> {
+        loop {
+            let size = match peer.next().await {
+                PeerItem::Data(size) => usize::try_from(size).unwrap(),
+                PeerItem::Failed(error) => return Err(error),
+            };
+            let mut data = Vec::new();
+            let error = loop {
+                if data.len() == size {
+                    return Ok(data);
+                }
+                match peer.data((size - data.len()) as u64).await {
+                    Ok(piece) => data.extend_from_slice(&piece),
+                    Err(error) => break error,
+                }
+            };
+            if !peer.retry(&error).await {
+                return Err(peer.fail(&error));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_asked_of_its_new_owners() {
+        // Five entries; the second breaks off in its middle, and the node refuses at first to go on.
+        let mut broken = frame(0, b"zero");
+        broken.extend_from_slice(&frame(1, b"one")[..17]);
+        let tries = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let again: Again = Box::new(move |from| {
+            assert_eq!(from, 1);
+            let tries = tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Box::pin(async move {
+                let part = |name: &str, entries: &[usize], stream| Part {
+                    name: name.to_owned(),
+                    opening: opening(stream),
+                    entries: entries.to_vec(),
+                };
+                if tries == 0 {
+                    let refusal = Err(ApiError::new(502, "", "cannot be reached"));
+                    return vec![part("t[same]", &[0, 1, 2, 3], refusal)];
+                }
+                let first = [frame(0, b"one"), frame(1, b"three")].concat();
+                let second = [frame(0, b"two"), frame(1, b"")].concat();
+                vec![part("t[a]", &[0, 2], Ok(first)), part("t[b]", &[1, 3], Ok(second))]
+            })
+        });
+        let (away, wait) = (Arc::new(Away::default()), Duration::from_secs(15));
+        let peer = PeerEntries::new("t[peer]".into(), opening(Ok(broken)), 5, wait);
+        let mut peer = peer.going_on(again, Arc::clone(&away), "peer");
+        for expected in ["zero", "one", "two", "three", ""] {
+            assert_eq!(read(&mut peer).await.unwrap(), expected.as_bytes());
+        }
+        assert!(!away.is("peer"));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_waited_for_in_vain_fails_its_entries_at_once() {
+        let away = Arc::new(Away::default());
+        away.add("peer");
+        let again: Again = Box::new(|_| unreachable!("not waited for again"));
+        let refusal = Err(ApiError::new(502, "", "cannot be reached"));
+        let wait = Duration::from_secs(15);
+        let peer = PeerEntries::new("t[peer]".into(), opening(refusal), 2, wait);
+        let mut peer = peer.going_on(again, Arc::clone(&away), "peer");
+        for _ in 0..2 {
+            let error = read(&mut peer).await.unwrap_err();
+            assert!(error.status == 502 && error.message.contains("t[peer]"), "{error}");
+        }
+        assert!(away.is("peer"));
     }
 
     #[tokio::test]

@@ -224,7 +224,7 @@ async fn a_dead_peer_costs_its_entries_or_the_batch() {
     assert_eq!(names, ["r0", "local", "__404__/r1", "__404__/r2"]);
     assert_eq!(got[0].1, b"R");
     let err = collect(&mut run(stream, OnFailure::Abort)).await.unwrap_err();
-    assert!(err.status == 500 && err.message.contains("t[peer]"), "{err}");
+    assert!(err.status == 502 && err.message.contains("t[peer]"), "{err}");
 
     // A large entry whose header is out cannot be taken back: the batch fails, whatever was asked.
     let mut stream = frame(0, b"R");
