@@ -20,7 +20,7 @@ STAT, CREATE = "a stat() of a file", "a file created"
 # Figures per second of processor time, of all threads of the process: what is measured, its title, the rival's.
 PER_CORE = [
     (
-        "bare: lookups of all names, large cache, second time",
+        "bare: lookups of all names, large cache, again",
         "lookups, names looked up before (goal 200,000)",
         STAT,
     ),

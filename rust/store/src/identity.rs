@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::{Files, replace_file};
+use crate::index::Journals;
 use crate::tally::Saved;
 
 /// Version of the layout described in the crate's documentation.
@@ -69,6 +70,9 @@ pub(crate) struct RunState {
     /// What is stored, after an end in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stored: Option<Saved>,
+    /// The journals of the index, after an end in order that left nothing in them which is not in its tables too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settled: Option<Journals>,
 }
 
 impl RunState {

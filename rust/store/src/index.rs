@@ -2,18 +2,22 @@
 //!
 //! Why this engine: docs/decisions/0001-index-engine.md. To change it, rewrite this file.
 
+mod journals;
+
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fjall::compaction::Leveled;
 use fjall::config::{
     BlockSizePolicy, CompressionPolicy, PartitioningPolicy, PinningPolicy, RestartIntervalPolicy,
 };
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
+use fjall::{
+    AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _,
+};
 
 use crate::error::StoreError;
 use crate::faults::{self, Tried};
@@ -21,6 +25,8 @@ use crate::meta::BlobId;
 use crate::rows::Rows;
 use crate::segments::{self, Location};
 use crate::sync::Mutex;
+
+pub(crate) use journals::Journals;
 
 /// Memory of entries not yet in a table. A target holds two of them per mountpath at worst; small, so
 /// that a node stays small. 2 MiB are some 15,000 objects.
@@ -48,6 +54,10 @@ const LEAST_LOAD: usize = 16 * 1024;
 const MOST_LOADED: usize = 16;
 const LOAD_WAITS: usize = 6_000;
 const LOAD_WAIT: Duration = Duration::from_millis(5);
+
+/// How long an end in order waits for the write buffers to be written, and how often it looks.
+const MOST_SETTLING: Duration = Duration::from_secs(3);
+const SETTLE_WAIT: Duration = Duration::from_millis(2);
 
 const KEYSPACE: &str = "objects";
 const LOCATIONS: &str = "locations";
@@ -329,6 +339,43 @@ impl Index {
         self.database.persist(PersistMode::SyncAll).map_err(|error| self.failed(&error))
     }
 
+    /// Brings all that is in memory into the tables; nobody may change anything any more. Returns what
+    /// [`empty_journals`](Self::empty_journals) wants, or nothing where this takes long: then the next start replays.
+    pub(crate) fn settle(&self) -> Option<Journals> {
+        let tables = [&self.objects, &self.locations];
+        let in_memory = |table: &&Keyspace| {
+            table.sealed_memtable_count() > 0 || !table.tree.active_memtable().is_empty()
+        };
+        for table in tables {
+            if let Err(error) = table.rotate_memtable() {
+                tracing::warn!(path = %self.path.display(), %error, "the index cannot be flushed");
+                return None;
+            }
+        }
+        let until = Instant::now() + MOST_SETTLING;
+        while tables.iter().any(in_memory) {
+            if Instant::now() > until {
+                return None;
+            }
+            std::thread::sleep(SETTLE_WAIT);
+        }
+        self.sync().ok()?;
+        Journals::read(&self.path).ok()
+    }
+
+    /// Empties the journals of a closed index, if they are those that [`settle`](Self::settle) returned.
+    pub(crate) fn empty_journals(path: &Path, settled: &Journals) {
+        match settled.empty(path) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(path = %path.display(), "the journals are not as they were left: they are replayed");
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the journals cannot be emptied");
+            }
+        }
+    }
+
     fn failed(&self, error: &fjall::Error) -> StoreError {
         index_error(&self.path, error)
     }
@@ -405,26 +452,4 @@ fn classify(path: &Path, error: &fjall::Error) -> OpenFailure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn write_buffers_are_handed_over_when_full_however_fast_they_fill() {
-        let dir = tempfile::tempdir().unwrap();
-        let index = Index::open(&dir.path().join("index"), 1 << 20).ok().unwrap();
-        let value = vec![7; 4096];
-        let set = |n: u32| Change::Set { key: n.to_be_bytes().repeat(4), value: value.clone() };
-        for n in 0..4_000 {
-            index.apply(vec![set(n)], false).unwrap();
-            assert!(index.buffered[0].load(Ordering::Relaxed) < WRITE_BUFFER_BYTES);
-        }
-        let flushed =
-            || index.objects.table_count() > 0 && index.objects.sealed_memtable_count() == 0;
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while !flushed() {
-            assert!(std::time::Instant::now() < deadline, "the engine flushes nothing");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert!((0..4_000_u32).all(|n| index.get(&n.to_be_bytes().repeat(4)).unwrap().is_some()));
-    }
-}
+mod tests;

@@ -139,8 +139,15 @@ impl Mountpath {
         limits: Limits,
         rules: (Watermark, Policies),
     ) -> Result<Self, StoreError> {
-        let index =
-            |files: &Files, segments: &Segments| open_index(files, segments, limits.cache_bytes);
+        let settled = claimed.run.as_ref().filter(|run| run.clean);
+        let settled = settled.and_then(|run| run.settled.clone());
+        let index = |files: &Files, segments: &Segments| {
+            if let Some(settled) = settled {
+                Index::empty_journals(&files.path("index"), &settled);
+                step!("open: journals emptied");
+            }
+            open_index(files, segments, limits.cache_bytes)
+        };
         Self::open_with(claimed, peers, scattered, limits, rules, index)
     }
 
@@ -188,6 +195,7 @@ impl Mountpath {
             peers: peers.clone(),
             scattered,
             stored: None,
+            settled: None,
         };
         // With it the names of the directories reach the disk; and after loss of power nobody takes this run for
         // one that ended in order.
@@ -544,12 +552,15 @@ impl Mountpath {
         }
         step!("close: segments on the disk");
         self.index.sync()?;
+        let settled = self.index.settle();
+        step!("close: index settled");
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         // What is still unswept stays so: the next start then sweeps again.
         run.clean = !self.unswept.load(Ordering::Relaxed);
         step!("close: about to be noted");
         run.id_ceiling = self.ids.last().0;
         run.stored = self.is_counted().then(|| self.stored());
+        run.settled = settled;
         run.write(&self.files)
     }
 
