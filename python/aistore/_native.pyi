@@ -25,6 +25,7 @@ __all__ = [
     "__version__",
     "after_fork",
     "ais_main",
+    "checksum",
     "make_certificate",
     "node_main",
 ]
@@ -240,6 +241,11 @@ class BatchStream:
         """(index, content, None), or (index, None, error message) for a missing entry."""
     def next_many(self, max_entries: int) -> list[tuple[int, bytes | None, str | None]]:
         """Waits for one entry, then returns all that are ready, at most `max_entries`; empty = end."""
+    def fill(self, address: int, length: int) -> list[tuple[int, int, str | None]]:
+        """Copies contents one after the other into memory at `address`, which the caller keeps alive.
+
+        As many as fit: (index, bytes, error message) of each; empty = end.
+        """
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
@@ -301,9 +307,18 @@ class Client:
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """Whole body, received straight into the returned `bytes`. Large bodies are read by parallel ranges."""
     def get_into(
-        self, bucket_uname: str, name: str, address: int, length: int, offset: int = 0
+        self,
+        bucket_uname: str,
+        name: str,
+        address: int,
+        length: int,
+        offset: int = 0,
+        parallel: int = 0,
     ) -> int:
-        """Reads bytes [offset, offset+length) into memory at `address`, which the caller keeps alive. Returns bytes read."""
+        """Reads bytes [offset, offset+length) into memory at `address`, which the caller keeps alive. Returns bytes read.
+
+        Large content is read by `parallel` ranges at once, 0 = as many as usual.
+        """
     def open(
         self, bucket_uname: str, name: str, params: _Pairs = ..., headers: _Pairs = ...
     ) -> ObjectStream: ...
@@ -370,6 +385,9 @@ class Client:
 
 def after_fork() -> None:
     """Called in a forked child: forgets the parent's runtime and pools without touching their threads."""
+
+def checksum(kind: str, address: int, length: int) -> str:
+    """Checksum of `length` bytes of memory at `address`, which the caller keeps alive, in hexadecimal digits."""
 
 def make_certificate(names: list[str]) -> tuple[str, str, str]:
     """PEM texts of an authority, of a certificate that it signed for the names, and of its key."""

@@ -9,7 +9,9 @@ import random
 import tarfile
 import urllib.request
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 from support import Wire
 
@@ -159,6 +161,52 @@ def test_ranges_in_objects_and_members(
     with pytest.raises(AISError) as outside:
         list(batch.get())
     assert outside.value.status_code == 400
+
+
+def test_batches_fill_memory_of_the_caller(
+    client: Client, bucket: Bucket, contents: dict[tuple[str, str], bytes]
+) -> None:
+    wanted = random.Random(4).sample(list(contents), 200)
+    batch = client.batch(bucket=bucket)
+    for name, archpath in wanted:
+        batch.add(name, archpath=archpath or None)
+    batch.add("absent")
+    size = sum(len(contents[key]) for key in wanted)
+    memory = bytearray(size)
+    got = batch.read_into(memory, clear_batch=False)
+    assert [part.tobytes() for _, part in got] == [*(contents[key] for key in wanted), b""]
+    assert [out.size for out, _ in got[:-1]] == [len(contents[key]) for key in wanted]
+    assert got[-1][0].err_msg and not got[0][0].err_msg
+    assert bytes(memory) == b"".join(contents[key] for key in wanted)
+    with pytest.raises(ValueError, match="larger"):
+        batch.read_into(bytearray(size - 1))
+    with pytest.raises(TypeError, match="writable"):
+        batch.read_into(bytes(size))
+
+
+def test_objects_are_read_to_wherever_the_caller_wants(bucket: Bucket, tmp_path: Path) -> None:
+    content = random.Random(5).randbytes(40 << 20)
+    bucket.object("o").get_writer().put_content(content)
+    for workers in (None, 2, 8):
+        reader = bucket.object("o").get_reader(num_workers=workers)
+        memory = bytearray(len(content) + 5)
+        assert reader.read_all(out=memory, verify=True) == len(content)
+        assert memory[: len(content)] == content
+    array = np.empty(len(content) // 4, dtype="<u4")
+    assert reader.read_all(out=array) == len(content)
+    assert array.tobytes() == content
+    assert reader.read_all(out=tmp_path / "copy") == len(content)
+    assert (tmp_path / "copy").read_bytes() == content
+    with (tmp_path / "raw").open("wb", buffering=0) as file:
+        assert reader.read_all(out=file) == len(content)
+    assert (tmp_path / "raw").read_bytes() == content
+    with pytest.raises(ValueError, match="larger"):
+        reader.read_all(out=bytearray(5))
+    with pytest.raises(ValueError, match="verify"):
+        reader.read_all(out=tmp_path / "copy", verify=True)
+    part = bucket.object("o").get_reader(byte_range="bytes=5-9")
+    assert part.read_all(out=memory) == 5
+    assert memory[:5] == content[5:10]
 
 
 def test_batch_over_several_buckets(client: Client, bucket: Bucket) -> None:

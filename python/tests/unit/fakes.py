@@ -216,7 +216,9 @@ class FakeNative:
         status, part = self._ranged(self._find(bucket, name, "GET"), headers)
         return status, self._headers(bucket, name, part), part
 
-    def get_into(self, bucket: str, name: str, address: int, length: int, offset: int = 0) -> int:
+    def get_into(
+        self, bucket: str, name: str, address: int, length: int, offset: int = 0, parallel: int = 0
+    ) -> int:
         part = self._find(bucket, name, "GET")[offset : offset + length]
         ctypes.memmove(address, part, len(part))
         return len(part)

@@ -88,7 +88,7 @@ def test_the_mark_at_the_end_is_for_those_who_ask_for_trailers(wire: Wire, bucke
         ("GET", "", {}, b"{}", 400, "empty input"),
         ("GET", "", {}, b"[", 400, "malformed JSON"),
         ("GET", "", {"coloc": "3"}, ask("o"), 400, "coloc"),
-        ("GET", "", {}, ask("o", mime="rar"), 400, 'unknown mime type "rar"'),
+        ("GET", "", {}, ask("o", mime="rar"), 400, "unknown mime type"),
         ("GET", "", {}, ask("../o"), 400, "../o"),
         ("GET", "-absent", {}, ask("o"), 404, "does not exist"),
         ("POST", "", {}, ask("o"), 405, ""),

@@ -1,6 +1,7 @@
 //! Batches: entries in request order.
 
 use aistore_client::{BatchItem, BatchStream as Inner};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -20,11 +21,13 @@ pub(crate) struct BatchStream {
     inner: ForkBound<Inner>,
     /// Came after entries that were good; raised by the next call.
     error: Option<PyErr>,
+    /// An entry that `fill` had no room for.
+    left: Option<BatchItem>,
 }
 
 impl BatchStream {
     pub(crate) fn new(inner: Inner) -> Self {
-        Self { inner: ForkBound::new(inner), error: None }
+        Self { inner: ForkBound::new(inner), error: None, left: None }
     }
 }
 
@@ -68,6 +71,18 @@ impl BatchStream {
         Ok(items)
     }
 
+    /// Waits for entries and copies their contents into memory at `address`, one after the other, as long as
+    /// they fit: (index, bytes, error) of each. Empty = end.
+    fn fill(
+        &mut self,
+        py: Python<'_>,
+        address: usize,
+        length: usize,
+    ) -> PyResult<Vec<(usize, usize, Option<String>)>> {
+        let inner = self.inner.open("batch")?;
+        memory::lend(address, length, |memory| fill(py, inner, &mut self.left, memory))
+    }
+
     fn close(&mut self) {
         self.inner.close();
     }
@@ -79,6 +94,45 @@ impl BatchStream {
     #[pyo3(signature = (*_exception))]
     fn __exit__(&mut self, _exception: &Bound<'_, pyo3::types::PyTuple>) {
         self.close();
+    }
+}
+
+fn fill(
+    py: Python<'_>,
+    inner: &mut Inner,
+    left: &mut Option<BatchItem>,
+    mut memory: &mut [u8],
+) -> PyResult<Vec<(usize, usize, Option<String>)>> {
+    let mut filled = Vec::new();
+    loop {
+        let item = match left.take() {
+            Some(item) => item,
+            None => match next(py, inner)? {
+                Some(item) => item,
+                None => return Ok(filled),
+            },
+        };
+        let content = match &item.data {
+            Ok(content) => content,
+            Err(error) => {
+                filled.push((item.index, 0, Some(error.message.clone())));
+                continue;
+            }
+        };
+        let size = content.len();
+        let Some((now, later)) = std::mem::take(&mut memory).split_at_mut_checked(size) else {
+            if filled.is_empty() {
+                return Err(PyValueError::new_err(format!(
+                    "entry {} has {size} bytes, more than the buffer: give a larger one",
+                    item.index
+                )));
+            }
+            *left = Some(item);
+            return Ok(filled);
+        };
+        py.detach(|| now.copy_from_slice(content));
+        memory = later;
+        filled.push((item.index, size, None));
     }
 }
 

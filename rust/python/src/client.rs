@@ -208,7 +208,7 @@ impl Client {
         Ok((status, headers, body))
     }
 
-    #[pyo3(signature = (bucket_uname, name, address, length, offset = 0))]
+    #[pyo3(signature = (bucket_uname, name, address, length, offset = 0, parallel = 0))]
     fn get_into(
         &self,
         py: Python<'_>,
@@ -217,10 +217,11 @@ impl Client {
         address: usize,
         length: usize,
         offset: u64,
+        parallel: usize,
     ) -> PyResult<usize> {
         let bucket = parse_bucket(bucket_uname)?;
         let client = self.open_inner(py)?;
-        memory::get_into(py, &client, &bucket, name, address, length, offset)
+        memory::get_into(py, &client, &bucket, name, (address, length), (offset, parallel))
     }
 
     #[pyo3(signature = (bucket_uname, name, params = vec![], headers = vec![]))]

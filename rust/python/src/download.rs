@@ -99,14 +99,15 @@ enum Step {
     Leave,
 }
 
-/// Reads bytes from `offset` on into `target`; returns how many there were.
+/// Reads bytes from `offset` on into `target`, large content by `parallel` ranges at once (0 = as many as
+/// usual); returns how many there were.
 pub(crate) fn get_into(
     py: Python<'_>,
     client: &Client,
     bucket: &Bucket,
     name: &str,
     target: &mut [u8],
-    offset: u64,
+    (offset, parallel): (u64, usize),
 ) -> PyResult<usize> {
     learn_map(py, client)?;
     let span = Span { offset, length: Some(target.len() as u64) };
@@ -119,7 +120,10 @@ pub(crate) fn get_into(
                 }
                 opened => opened?,
             };
-            let Some(download) = opened else { return Ok(Step::Leave) };
+            let Some(mut download) = opened else { return Ok(Step::Leave) };
+            if parallel > 0 {
+                download.set_parallel(parallel);
+            }
             let size = usize::try_from(download.size()).unwrap_or(usize::MAX);
             let Some(memory) = target.get_mut(..size) else { return Ok(Step::Leave) };
             Ok(match client.quick_receive(download, bucket, name, memory, tick)? {

@@ -56,6 +56,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.py().import("os")?.call_method("register_at_fork", (), Some(&hook))?;
     module.add_function(after_fork)?;
     module.add_function(wrap_pyfunction!(certificate::make_certificate, module)?)?;
+    module.add_function(wrap_pyfunction!(memory::checksum, module)?)?;
     module.add_function(wrap_pyfunction!(entry_points::ais_main, module)?)?;
     module.add_function(wrap_pyfunction!(entry_points::node_main, module)?)
 }

@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use aistore_client::quick::{Answer, Download, Received};
 use aistore_client::{Client, ClientError};
 use aistore_core::bucket::Bucket;
+use aistore_core::checksum::ChecksumType;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -195,26 +196,54 @@ pub(crate) fn copy<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, 
     copied.ok_or_else(|| PyMemoryError::new_err("out of memory"))
 }
 
-/// Reads into the caller's memory at `address`, which Python code keeps alive and to itself meanwhile.
-pub(crate) fn get_into(
-    py: Python<'_>,
-    client: &Client,
-    bucket: &Bucket,
-    name: &str,
-    address: usize,
-    length: usize,
-    offset: u64,
-) -> PyResult<usize> {
+/// The caller's memory at `address`, which Python code keeps alive and to itself until the call returns.
+fn callers<'a>(address: usize, length: usize) -> PyResult<&'a mut [u8]> {
     if length == 0 {
-        return Ok(0);
+        return Ok(&mut []);
     }
     if address == 0 || isize::try_from(length).is_err() {
         return Err(PyValueError::new_err(format!("no memory of {length} bytes at {address:#x}")));
     }
     // SAFETY: the stub makes it the caller's duty that `length` writable bytes are there, alive and used
     // by nobody else until this returns; the package takes both numbers from a buffer that it holds.
-    let target: &mut [u8] = unsafe {
+    Ok(unsafe {
         std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut(address), length)
-    };
-    crate::download::get_into(py, client, bucket, name, target, offset)
+    })
+}
+
+/// Reads into the caller's memory.
+pub(crate) fn get_into(
+    py: Python<'_>,
+    client: &Client,
+    bucket: &Bucket,
+    name: &str,
+    (address, length): (usize, usize),
+    how: (u64, usize),
+) -> PyResult<usize> {
+    if length == 0 {
+        return Ok(0);
+    }
+    crate::download::get_into(py, client, bucket, name, callers(address, length)?, how)
+}
+
+/// Lends the caller's memory to `fill`.
+pub(crate) fn lend<T>(
+    address: usize,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]) -> PyResult<T>,
+) -> PyResult<T> {
+    fill(callers(address, length)?)
+}
+
+/// The checksum of the caller's memory, as hexadecimal digits.
+#[pyfunction]
+pub(crate) fn checksum(
+    py: Python<'_>,
+    kind: &str,
+    address: usize,
+    length: usize,
+) -> PyResult<String> {
+    let kind = ChecksumType::parse(kind).map_err(|err| PyValueError::new_err(err.to_string()))?;
+    let memory = callers(address, length)?;
+    Ok(py.detach(|| aistore_core::checksum::checksum(kind, memory)))
 }

@@ -17,6 +17,7 @@ from aistore.sdk.batch.types import (
 )
 from aistore.sdk.enums import Colocation
 from aistore.sdk.obj.object import Object
+from aistore.sdk.obj.object_client import pinned
 from aistore.sdk.obj.raw_stream import RawStream
 from aistore.sdk.provider import Provider
 from aistore.sdk.request_client import pairs
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aistore import _native
     from aistore.sdk.batch.extractor.archive_stream_extractor import ArchiveStreamExtractor
     from aistore.sdk.bucket import Bucket
+    from aistore.sdk.obj.object_client import WritableBuffer
     from aistore.sdk.request_client import RequestClient
 
     BatchResult: TypeAlias = Iterator[tuple[MossOut, bytes]]
@@ -242,6 +244,49 @@ class Batch:
             self.clear()
         return result
 
+    def read_into(
+        self, buffer: WritableBuffer, clear_batch: bool = True
+    ) -> list[tuple[MossOut, memoryview]]:
+        """Reads all entries into memory of the caller, one after the other.
+
+        Args:
+            buffer: Writable and C-contiguous: a bytearray, numpy array, shared memory.
+            clear_batch: Whether to remove the entries from this batch.
+
+        Returns:
+            Pairs of description and the part of the buffer with the content, in the order of the
+            request. With `cont_on_err` a missing entry has an empty part and an `err_msg`.
+
+        Raises:
+            ValueError: The batch is empty, or the entries do not fit.
+            TypeError: The buffer is read-only or not contiguous.
+            ErrObjNotFound: An entry is missing, without `cont_on_err`.
+            AISError: The request failed; with `cont_on_err`, if too many entries are missing.
+        """
+        if not self.requests_list:
+            raise ValueError("the batch is empty: add entries before read_into()")
+        view = memoryview(buffer)
+        if view.readonly or not view.c_contiguous:
+            raise TypeError("expected a writable C-contiguous buffer, as bytearray or numpy.empty")
+        view = view.cast("B")
+        entries = self.requests_list
+        path = self.bucket.get_path() if self.bucket else None
+        stream = self.request_client.native.batch(path, self.request.to_json().decode())
+        pairs: list[tuple[MossOut, memoryview]] = []
+        at = 0
+        try:
+            with pinned(view, view.nbytes) as address:
+                while filled := stream.fill(address + at, view.nbytes - at):
+                    for index, size, error in filled:
+                        part = view[at : at + size]
+                        pairs.append((_describe(entries[index], self.bucket, size, error), part))
+                        at += size
+        finally:
+            stream.close()
+        if clear_batch:
+            self.clear()
+        return pairs
+
     def _check_buffer_size(self, size: int | None, *, raw: bool) -> None:
         if size is None:
             return
@@ -277,14 +322,17 @@ def pair_entry(
     entry: MossIn, bucket: Bucket | None, content: bytes | None, error: str | None
 ) -> tuple[MossOut, bytes]:
     """Description and content of what came for an entry."""
+    return _describe(entry, bucket, len(content or b""), error), content or b""
+
+
+def _describe(entry: MossIn, bucket: Bucket | None, size: int, error: str | None) -> MossOut:
     # Not validated: 1,000 entries a batch, all of them made here.
-    out = MossOut.model_construct(
+    return MossOut.model_construct(
         obj_name=entry.obj_name,
         archpath=entry.archpath or "",
         bucket=entry.bck or (bucket.name if bucket else None),
         provider=entry.provider or (bucket.provider.value if bucket else None),
         opaque=decode_opaque(entry.opaque),
         err_msg=error,
-        size=len(content or b""),
+        size=size,
     )
-    return out, content or b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from aistore.sdk import const
@@ -13,7 +14,7 @@ from aistore.sdk.request_client import pairs
 from aistore.sdk.retry_manager import read_cold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     from typing_extensions import Buffer
@@ -98,6 +99,11 @@ class ObjectClient:
             for key in (const.QPARAM_ARCHPATH, const.QPARAM_ARCHREGX, const.QPARAM_ETL_NAME)
         )
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the object is read, as it is."""
+        return not self.selects_part and self.byte_range == (0, None)
+
     def can_get_at_offset(self) -> bool:
         """Whether reading can go on in the middle."""
         return not self.selects_part and self.byte_range is not None
@@ -135,8 +141,13 @@ class ObjectClient:
         native, params, sent = self._request_client.native, pairs(self._params), pairs(headers)
         return self._read(lambda: native.open(self._bucket_path, self._name, params, sent))
 
-    def get_into(self, buffer: WritableBuffer, offset: int = 0) -> int:
+    def get_into(self, buffer: WritableBuffer, offset: int = 0, parallel: int = 0) -> int:
         """Reads into a writable, C-contiguous buffer; returns the number of bytes.
+
+        Args:
+            buffer: The memory.
+            offset: First byte wanted.
+            parallel: Ranges of large content that are read at once; 0 is as many as usual.
 
         Raises:
             TypeError: The buffer is read-only or not contiguous.
@@ -156,15 +167,13 @@ class ObjectClient:
                 length = min(length, last + 1 - start)
             if length <= 0:
                 return 0
-            # Pins the memory: while this exists, a bytearray cannot be resized under the transfer.
-            memory = (ctypes.c_char * length).from_buffer(view)
-            try:
-                native, address = self._request_client.native, ctypes.addressof(memory)
+            with pinned(view, length) as address:
+                native = self._request_client.native
                 return self._read(
-                    lambda: native.get_into(self._bucket_path, self._name, address, length, start)
+                    lambda: native.get_into(
+                        self._bucket_path, self._name, address, length, start, parallel
+                    )
                 )
-            finally:
-                del memory
 
     def _copy_into(self, view: memoryview, offset: int) -> int:
         _, content = self.read_all()
@@ -178,6 +187,28 @@ class ObjectClient:
             self._bucket_path, self._name, [(const.QPARAM_PROPS, props)]
         )
         return CaseInsensitiveDict(answer.headers)
+
+
+@contextmanager
+def pinned(view: memoryview, length: int) -> Iterator[int]:
+    """Address of writable memory: meanwhile a bytearray, say, cannot be resized."""
+    memory = (ctypes.c_char * length).from_buffer(view)
+    try:
+        yield ctypes.addressof(memory)
+    finally:
+        del memory
+
+
+def checksum_of(buffer: WritableBuffer, length: int, kind: str) -> str:
+    """Checksum of the first bytes of a writable, C-contiguous buffer.
+
+    Raises:
+        ValueError: Nobody knows this kind.
+    """
+    from aistore import _native  # noqa: PLC0415 - loaded with the first client
+
+    with memoryview(buffer) as view, pinned(view, length) as address:
+        return _native.checksum(kind, address, length)
 
 
 def identity_of(headers: CaseInsensitiveDict) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ import errno
 import os
 import stat
 import threading
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast, overload
 
 from aistore._progress import reporting
 from aistore.sdk._headers import CaseInsensitiveDict
 from aistore.sdk.const import DEFAULT_CHUNK_SIZE
+from aistore.sdk.errors import AISError
 from aistore.sdk.obj.content_iterator import (
     ContentIterProvider,
     ParallelBuffer,
@@ -19,14 +21,17 @@ from aistore.sdk.obj.content_iterator import (
 )
 from aistore.sdk.obj.obj_file.object_file import ObjectFileReader
 from aistore.sdk.obj.object_attributes import ObjectAttributes
+from aistore.sdk.obj.object_client import checksum_of
 from aistore.sdk.obj.raw_stream import RawStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from os import PathLike
+    from typing import TypeAlias
 
     from aistore.sdk.obj.content_iterator import BaseContentIterProvider
     from aistore.sdk.obj.object_client import ObjectClient, WritableBuffer
+
+    Destination: TypeAlias = "WritableBuffer | str | PathLike[str] | BinaryIO"
 
 # Bytes that are written to a file at a time.
 _FILE_CHUNK = 1 << 20
@@ -73,20 +78,78 @@ class ObjectReader(Generic[Content_co]):
         """Attributes; asked for once."""
         return self._attributes or self.head()
 
-    def read_all(self) -> Content_co:
+    @overload
+    def read_all(self) -> Content_co: ...
+
+    @overload
+    def read_all(self, *, out: Destination, verify: bool = False) -> int: ...
+
+    def read_all(self, *, out: Destination | None = None, verify: bool = False) -> Content_co | int:
         """Reads everything.
 
+        Args:
+            out: Where to: a writable buffer (bytearray, numpy array, shared memory), the path of a
+                file, or a file that is open for writing. None returns the content.
+            verify: With a buffer as `out`, compare the checksum of what came with the object's.
+
         Returns:
-            The content; with `num_workers` a `ParallelBuffer`, which the caller closes.
+            The content; with `num_workers` a `ParallelBuffer`, which the caller closes. With `out`
+            the number of bytes.
 
         Raises:
+            ValueError: `out` is too small, or cannot be verified.
             ErrObjNotFound: There is no such object.
             AISConnectionError: The transfer broke.
+            AISError: The checksum differs.
         """
+        if out is not None:
+            return self._read_to(out, verify=verify)
+        if verify:
+            raise ValueError("verify goes with out")
         # Which of the two it is, is decided together with the type, in Object.get_reader.
         if self._num_workers is not None:
             return cast(Content_co, self._parallel(self._num_workers).read_all())
         return cast(Content_co, self._object_client.read_all()[1])
+
+    def _read_to(self, out: Destination, *, verify: bool) -> int:
+        if isinstance(out, str | PathLike):
+            _refuse_to_verify(verify)
+            return self.to_file(out)
+        if hasattr(out, "write") and not _is_buffer(out):
+            _refuse_to_verify(verify)
+            file = cast("BinaryIO", out)
+            return sum(
+                _write_all(file, chunk) for chunk in self._provider(_FILE_CHUNK).create_iter()
+            )
+        buffer = cast("WritableBuffer", out)
+        size = self.head().size
+        with memoryview(buffer) as view:
+            room = view.nbytes
+        if not self._object_client.is_whole:
+            _refuse_to_verify(verify)
+            return self.read_into(buffer)
+        if room < size:
+            raise ValueError(
+                f"{self._object_client.cname} has {size} bytes, the buffer {room}:"
+                " give a larger one"
+            )
+        read = self.read_into(buffer)
+        if verify:
+            self._verify(buffer, read)
+        return read
+
+    def _verify(self, buffer: WritableBuffer, length: int) -> None:
+        # Asked anew: it may have been overwritten since the size was asked for.
+        attributes = self.head()
+        kind, wanted = attributes.checksum_type, attributes.checksum_value
+        if not kind or kind == "none":
+            raise ValueError(
+                f"{self._object_client.cname} has no checksum: do not ask to verify it"
+            )
+        if attributes.size != length or checksum_of(buffer, length, kind) != wanted:
+            raise AISError(
+                0, f"{self._object_client.cname}: what was read has another {kind}: read it again"
+            )
 
     def read_into(self, buffer: WritableBuffer, offset: int = 0) -> int:
         """Reads into memory of the caller, large objects by parallel ranges.
@@ -102,7 +165,7 @@ class ObjectReader(Generic[Content_co]):
             TypeError: The buffer is read-only or not contiguous.
             ErrObjNotFound: There is no such object.
         """
-        return self._object_client.get_into(buffer, offset)
+        return self._object_client.get_into(buffer, offset, self._num_workers or 0)
 
     def to_file(
         self, path: str | PathLike[str], *, progress: Callable[[int], None] | bool | None = None
@@ -177,6 +240,27 @@ class ObjectReader(Generic[Content_co]):
 
     def _parallel(self, workers: int) -> ParallelContentIterProvider:
         return ParallelContentIterProvider(self._object_client, self._chunk_size, workers)
+
+
+def _is_buffer(out: object) -> bool:
+    try:
+        memoryview(cast("WritableBuffer", out)).release()
+    except TypeError:
+        return False
+    return True
+
+
+def _refuse_to_verify(verify: bool) -> None:
+    if verify:
+        raise ValueError("verify is for whole objects that are read into a buffer")
+
+
+def _write_all(file: BinaryIO, chunk: bytes) -> int:
+    """Writes to a file that may take less at a time, as a raw one does."""
+    left = memoryview(chunk)
+    while left:
+        left = left[file.write(left) :]
+    return len(chunk)
 
 
 def _destination(path: str | PathLike[str]) -> tuple[Path, Path | None]:

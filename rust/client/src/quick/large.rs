@@ -43,7 +43,11 @@ pub struct Download<'c> {
     size: u64,
     identity: Option<Identity>,
     headers: HeaderMap,
+    parallel: usize,
 }
+
+/// Most ranged requests at once for one object.
+pub const MAX_PARALLEL_RANGES: usize = 64;
 
 /// What became of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,11 @@ impl Download<'_> {
     /// Takes what [`Download::ready`] showed.
     pub fn finish_ready(&mut self) {
         self.first.finish_ready();
+    }
+
+    /// Sets how many ranges are read at once, instead of [`PARALLEL_PARTS`]; at most [`MAX_PARALLEL_RANGES`].
+    pub fn set_parallel(&mut self, ranges: usize) {
+        self.parallel = ranges.clamp(1, MAX_PARALLEL_RANGES);
     }
 
     /// Headers, as of one answer with all the bytes; they can be taken once.
@@ -128,7 +137,8 @@ impl Client {
         headers.remove(CONTENT_RANGE);
         headers.remove(ACCEPT_RANGES);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
-        Ok(Some(Download { first: answer, offset: span.offset, size, identity, headers }))
+        let (offset, parallel) = (span.offset, PARALLEL_PARTS);
+        Ok(Some(Download { first: answer, offset, size, identity, headers, parallel }))
     }
 
     fn open_span(
@@ -166,7 +176,7 @@ impl Client {
         let part = usize::try_from(PART_BYTES).unwrap_or(usize::MAX);
         let offset = download.offset + first as u64;
         let parts = Parts::new(self, bucket, name, offset, identity, rest.chunks_mut(part));
-        let helpers = (PARALLEL_PARTS - 1).min(parts.total);
+        let helpers = download.parallel.saturating_sub(1).min(parts.total);
         let url = download.first.url().to_owned();
         std::thread::scope(|scope| {
             for _ in 0..helpers {

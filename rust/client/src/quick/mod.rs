@@ -21,7 +21,7 @@ use http::{HeaderMap, Method};
 
 pub use self::conn::Byte;
 use self::conn::{Broken, Conn};
-pub use self::large::{Download, Received, Span};
+pub use self::large::{Download, MAX_PARALLEL_RANGES, Received, Span};
 pub(crate) use self::pool::{Place, QuickPool};
 use crate::body::Source;
 use crate::client::Client;

@@ -47,7 +47,7 @@ class ParallelContentIterProvider(BaseContentIterProvider):
         size = ObjectAttributes(self._client.head(const.PROPS_CHUNKED)).size
         buffer = ParallelBuffer(size)
         try:
-            read = self._client.get_into(buffer.buf) if size else 0
+            read = self._client.get_into(buffer.buf, 0, self._num_workers) if size else 0
         except BaseException:
             buffer.close()
             raise
