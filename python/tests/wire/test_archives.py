@@ -10,11 +10,14 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 
 import pytest
 from support import Wire
 from verbs import get, put
+
+from aistore.sdk import Bucket, ListObjectFlag
 
 Files = dict[str, bytes]
 LONG = "d/" * 80 + "ünï-" + "n" * 120 + ".bin"
@@ -208,3 +211,89 @@ def test_names_that_climb_are_read_as_names(wire: Wire, name: str) -> None:
     put(wire, name, "evil.tar", tar({"../up": b"1", "ok": b"2"}))
     assert get(wire, name, "evil.tar", archpath="../up").status == 400
     assert get(wire, name, "evil.tar", archpath="ok").body == b"2"
+
+
+def listed(bucket: Bucket, prefix: str, size: int) -> list[tuple[str, int]]:
+    entries = bucket.list_all_objects(
+        prefix=prefix, page_size=size, props="name,size", flags=[ListObjectFlag.ARCH_DIR]
+    )
+    return [(entry.name, int(entry.size)) for entry in entries]
+
+
+def test_listings_go_into_shards_in_pages_of_any_size(wire: Wire, bucket: Bucket) -> None:
+    name = bucket.name
+    for shard, make in MAKERS.items():
+        put(wire, name, shard, make(FILES))
+    put(wire, name, "pax.tar-old", b"x")
+    put(wire, name, "broken.zip", b"PK broken")
+    put(wire, name, "deflated.zi", b"y")
+    wanted = {("pax.tar-old", 1), ("broken.zip", 9), ("deflated.zi", 1)}
+    for shard, make in MAKERS.items():
+        wanted.add((shard, len(make(FILES))))
+        wanted.update((f"{shard}/{path}", len(data)) for path, data in FILES.items())
+    for size in (0, 1, 3, 7):
+        assert listed(bucket, "", size) == sorted(wanted)
+        inner = [entry for entry in sorted(wanted) if entry[0].startswith("pax.tar/d/")]
+        assert listed(bucket, "pax.tar/d/", size) == inner
+    entries = {
+        e.name: e for e in bucket.list_all_objects(prefix="s.tgz", flags=[ListObjectFlag.ARCH_DIR])
+    }
+    assert entries["s.tgz"].flags & 512
+    assert entries["s.tgz/a.txt"].flags & (512 | 128) == 128
+    found = [entry.name for entry in bucket.list_archive("s.tgz")]
+    assert found == sorted(f"s.tgz/{path}" for path in FILES)
+
+
+def add(wire: Wire, name: str, shard: str, path: str, body: bytes, flags: str = "") -> int:
+    headers = {"Ais-Pine": flags} if flags else {}
+    return put(wire, name, shard, body, archpath=path, headers=headers).status
+
+
+def content(data: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        read = {m.name: archive.extractfile(m) for m in archive.getmembers() if m.isfile()}
+        return {path: file.read() for path, file in read.items() if file}
+
+
+@pytest.mark.parametrize("shard", MAKERS)
+def test_files_are_added_to_shards(wire: Wire, name: str, shard: str) -> None:
+    assert add(wire, name, shard, "x", b"1", "1") == 404
+    put(wire, name, shard, MAKERS[shard](FILES))
+    assert add(wire, name, shard, "/new/one", b"n" * 300_000, "1") == 200
+    assert add(wire, name, shard, f"{shard}/new/two", b"2", "2") == 200
+    files = FILES | {"new/one": b"n" * 300_000, "new/two": b"2"}
+    for path, data in files.items():
+        assert get(wire, name, shard, archpath=path).body == data
+    assert content(get(wire, name, shard, archmode="").body) == files
+    whole = get(wire, name, shard).body
+    if shard.endswith("zip"):
+        with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+            assert archive.testzip() is None
+            assert archive.namelist() == ["d/", *files]
+    elif not shard.endswith("lz4"):
+        with tarfile.open(fileobj=io.BytesIO(whole)) as tared:
+            assert tared.getnames() == ["d", *files]
+    assert add(wire, name, shard, "only", b"3") == 200
+    assert content(get(wire, name, shard, archmode="").body) == {"only": b"3"}
+
+
+def test_additions_that_are_refused_leave_the_shard(wire: Wire, name: str) -> None:
+    put(wire, name, "s.tar", tar(FILES))
+    assert add(wire, name, "s.tar", "x", b"", "1") == 400
+    assert add(wire, name, "s.tar", "x", b"1", "7") == 400
+    assert add(wire, name, "s.tar", "../x", b"1", "1") == 400
+    assert add(wire, name, "s", "x", b"1", "2") == 400
+    assert get(wire, name, "s.tar").body == tar(FILES)
+    put(wire, name, "broken.tgz", gzip.compress(tar(FILES))[:900])
+    assert add(wire, name, "broken.tgz", "x", b"1", "1") == 400
+    assert len(get(wire, name, "broken.tgz").body) == 900
+    assert add(wire, name, "fresh.zip", "x", b"1", "2") == 200
+    assert get(wire, name, "fresh.zip", archpath="x").body == b"1"
+
+
+def test_additions_at_the_same_time_all_count(wire: Wire, name: str) -> None:
+    names = [f"f{i}" for i in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(lambda n: add(wire, name, "s.tar", n, n.encode(), "2"), names))
+    assert done == [200] * 12
+    assert content(get(wire, name, "s.tar").body) == {n: n.encode() for n in names}

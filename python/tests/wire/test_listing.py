@@ -173,7 +173,6 @@ def test_flags_without_effect_on_a_native_bucket(wire: Wire, filled: str, flags:
         ({"flags": "512"}, 400, "not-cached"),
         ({"flags": "4096"}, 400, "diff"),
         ({"flags": "32768"}, 400, "inventory"),
-        ({"flags": "8"}, 501, "archives"),
         ({"flags": "x"}, 400, "malformed"),
         ({"uuid": "short"}, 400, "short"),
         ({"uuid": "not an id at all"}, 400, "uuid"),

@@ -42,6 +42,11 @@ pub struct ZipWriter {
 }
 
 impl ZipWriter {
+    /// Goes on with an archive of `entries` whose directory, which is `directory`, began at `at`.
+    pub fn resume(at: u64, entries: u64, directory: Vec<u8>) -> Self {
+        Self { at, entries, directory, open: None }
+    }
+
     /// Starts an entry; returns what precedes its data. An entry that was open is not closed by this.
     ///
     /// Names longer than [`MAX_NAME_BYTES`] are cut, which keeps the archive readable.

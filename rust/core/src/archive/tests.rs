@@ -151,3 +151,26 @@ fn huge_claims_cost_nothing() {
     let tar = crate::tar::encode_header("big", 1 << 60, 0);
     assert!(unpack(&tar, Format::Tar).unwrap_err().contains("truncated"));
 }
+
+#[test]
+fn archives_are_gone_on_with() {
+    let old = vec![("a".to_owned(), vec![1; 700]), ("b".to_owned(), Vec::new())];
+    let new = ("c".to_owned(), b"new".to_vec());
+    for format in FORMATS {
+        let mut bytes = pack(&old, format);
+        let mut files = old.clone();
+        for _ in 0..3 {
+            let (size, src): (u64, Shared) = (bytes.len() as u64, Arc::new(Bytes(bytes)));
+            let mut writer = Writer::extend(Vec::new(), &src, size, format).unwrap();
+            writer.begin(&new.0, 3, 0).unwrap();
+            writer.data(&new.1).unwrap();
+            writer.end().unwrap();
+            bytes = writer.finish().unwrap();
+            files.push(new.clone());
+            assert_eq!(unpack(&bytes, format).unwrap(), files, "{format:?}");
+        }
+        let cut = bytes[..(bytes.len() / 2) | 7].to_vec();
+        let (size, cut): (u64, Shared) = (cut.len() as u64, Arc::new(Bytes(cut)));
+        assert!(Writer::extend(Vec::new(), &cut, size, format).is_err(), "{format:?}");
+    }
+}

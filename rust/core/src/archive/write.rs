@@ -1,17 +1,33 @@
 //! Writing archives: files in order, in any format.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
 
-use super::Format;
-use crate::tar;
+use super::source::{Shared, SourceAt, Unpacked};
+use super::zip::{ZipError, raw_directory, read_directory};
+use super::{ArchiveError, Format};
+use crate::tar::{self, Walker};
 use crate::zip_stream::ZipWriter;
 
 /// Fast: archives hold media and tensors that hardly shrink.
 const GZIP_LEVEL: u32 = 1;
+
+/// Bytes copied at once.
+const COPY_BYTES: usize = 128 << 10;
+
+/// Why an archive cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtendError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The new one cannot be written.
+    #[error(transparent)]
+    Output(io::Error),
+}
 
 enum Out<W: Write> {
     Plain(W),
@@ -59,6 +75,51 @@ impl<W: Write> Writer<W> {
         };
         let zip = (format == Format::Zip).then(ZipWriter::default);
         Self { out, zip, size: 0, written: 0 }
+    }
+
+    /// Starts with all that an archive of `size` bytes has, for more to follow. Nothing of it is lost: what is no
+    /// regular file, what a ZIP has compressed, and what files have beside name and time stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`] when the archive cannot be read to its end, and those of the output.
+    pub fn extend(out: W, src: &Shared, size: u64, format: Format) -> Result<Self, ExtendError> {
+        let mut writer = Self::new(out, format);
+        if format == Format::Zip {
+            // Only to a sound archive is anything added.
+            read_directory(&**src, size).map_err(ArchiveError::from)?;
+            let (at, entries, directory) =
+                raw_directory(&**src, size).map_err(ArchiveError::from)?;
+            writer.copy(SourceAt::new(Shared::clone(src), 0, at), at)?;
+            writer.zip = Some(ZipWriter::resume(at, entries, directory));
+            return Ok(writer);
+        }
+        let unpacked = || Unpacked::new(Shared::clone(src), size, format);
+        let mut walker = Walker::new(unpacked(), format == Format::Tar);
+        while walker.next_member().map_err(ArchiveError::from)?.is_some() {}
+        let end = walker.position();
+        writer.copy(unpacked(), end)?;
+        let zeros = tar::END.get(..tar::padding(end)).unwrap_or_default();
+        writer.out.write_all(zeros).map_err(ExtendError::Output)?;
+        Ok(writer)
+    }
+
+    /// Writes `length` bytes as they come.
+    fn copy(&mut self, from: impl Read, length: u64) -> Result<(), ExtendError> {
+        let (mut from, mut left) = (from.take(length), length);
+        let mut buffer = vec![0; COPY_BYTES];
+        while left > 0 {
+            let read = match from.read(&mut buffer) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+                read => read,
+            };
+            let read = read.map_err(|err| ArchiveError::from(ZipError::Io(err)))?;
+            left -= read as u64;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            self.out.write_all(bytes).map_err(ExtendError::Output)?;
+        }
+        Ok(())
     }
 
     /// Starts a file of `size` bytes.

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use crc32fast::Hasher;
 use flate2::read::DeflateDecoder;
 
-pub use self::directory::{MAX_INDEX_BYTES, read_directory};
+pub use self::directory::{MAX_INDEX_BYTES, raw_directory, read_directory};
 use super::source::{Shared, SourceAt};
 use crate::tar::ReadAt;
 

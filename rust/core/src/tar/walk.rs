@@ -67,7 +67,10 @@ impl<R: Skip> Walker<R> {
                 return Err(TarError::Truncated { at: self.at, inside });
             }
             match self.headers.block(&block, header_at)? {
-                Step::End => break,
+                Step::End => {
+                    self.at = header_at;
+                    break;
+                }
                 Step::Skip { size } => self.pending(size),
                 Step::Record { kind, size } => {
                     // Bounded by MAX_RECORD_BYTES, and grown only as the bytes come.
@@ -90,6 +93,11 @@ impl<R: Skip> Walker<R> {
         }
         self.done = true;
         Ok(None)
+    }
+
+    /// Bytes consumed; once there are no more members, where the next one could be put.
+    pub fn position(&self) -> u64 {
+        self.at
     }
 
     fn pending(&mut self, size: u64) {

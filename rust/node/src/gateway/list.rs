@@ -6,8 +6,8 @@ use aistore_cluster::ClusterState;
 use aistore_core::bucket::{Bucket, NameError};
 use aistore_core::error::ApiError;
 use aistore_core::list::{
-    FLAG_ARCH_DIR, FLAG_CACHED, FLAG_DIFF, FLAG_INVENTORY, FLAG_NAME_ONLY, FLAG_NAME_SIZE,
-    FLAG_NOT_CACHED, FLAG_PRESENT, ListMsg, ListPage, MAX_LAYOUT_BYTES, MAX_PAGE_SIZE, Merge,
+    FLAG_CACHED, FLAG_DIFF, FLAG_INVENTORY, FLAG_NAME_ONLY, FLAG_NAME_SIZE, FLAG_NOT_CACHED,
+    FLAG_PRESENT, ListMsg, ListPage, MAX_LAYOUT_BYTES, MAX_PAGE_SIZE, Merge,
 };
 use aistore_core::smap::Snode;
 use aistore_core::text::encode_query;
@@ -223,11 +223,6 @@ fn check_flags(bucket: &Bucket, flags: u64) -> Result<(), ApiError> {
             "cannot list \"{bucket}\" with flag {bit} ({name}): it is for buckets with a remote backend"
         )));
     }
-    if flags & FLAG_ARCH_DIR != 0 {
-        return Err(ApiError::unsupported(format!(
-            "listing the contents of archives in \"{bucket}\" (flag 8) is not supported by this version"
-        )));
-    }
     Ok(())
 }
 
@@ -254,17 +249,14 @@ mod tests {
 
     #[test]
     fn flags_of_remote_buckets_are_refused_by_name() {
-        for (flags, status, name) in [
-            (512, 400, "not-cached"),
-            (4096, 400, "diff"),
-            (32_768, 400, "inventory"),
-            (8, 501, "archives"),
-        ] {
+        for (flags, status, name) in
+            [(512, 400, "not-cached"), (4096, 400, "diff"), (32_768, 400, "inventory")]
+        {
             let err = refused(ListMsg { flags, ..ListMsg::default() });
             assert!(err.status == status && err.message.contains(name), "{err}");
             assert!(err.message.contains("ais://b"), "{err}");
         }
-        for flags in [1, 2, 4, 64, 128, 256, 1024, 2048, 8192, 16_384] {
+        for flags in [1, 2, 4, 8, 64, 128, 256, 1024, 2048, 8192, 16_384] {
             normal(ListMsg { flags, ..ListMsg::default() });
         }
     }

@@ -1,5 +1,6 @@
 //! Files inside shards: which are asked for, where they lie, and answers with them.
 
+mod add;
 mod body;
 mod find;
 mod many;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderMap;
 
-pub(crate) use self::find::{Found, Packed, Watch, locate, member_of};
+pub(crate) use self::find::{Found, Gone, Packed, Watch, Watched, locate, member_of, shard_format};
 use super::Target;
 use super::buffers::Pieces;
 use super::failure::read_failure;

@@ -133,6 +133,11 @@ impl MemberIndex {
         let at = self.places.binary_search_by(|place| lookup_name(&place.name).cmp(name)).ok()?;
         self.places.get(at)
     }
+
+    /// All members by name, each once.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
+    }
 }
 
 /// The shard cannot be read as what it is taken for, or not at all.

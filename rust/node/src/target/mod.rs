@@ -69,6 +69,8 @@ pub struct Target {
     renames: Stripes,
     /// Objects whose metadata is being changed, or must not change.
     patches: Stripes,
+    /// Shards that are being added to.
+    shards: Stripes,
     /// Shares of jobs.
     pub(crate) jobs: Registry,
     /// Admission of batches.
@@ -136,6 +138,7 @@ impl Target {
             ctx,
             objects,
             renames: Stripes::default(),
+            shards: Stripes::default(),
             patches: Stripes::default(),
             jobs: Registry::default(),
             batches: Arc::new(Semaphore::new(moss::MAX_PENDING)),

@@ -70,9 +70,7 @@ impl Target {
             return Ok((self.copy_object(req, bucket, name).await?, 0));
         }
         if !req.query.text("archpath").is_empty() {
-            return Err(ApiError::unsupported(
-                "adding a file to a shard (archpath) is not supported yet",
-            ));
+            return self.add_to_shard(req, bucket, name).await;
         }
         validate_object_name(name)?;
         let found = self.find_bucket(req, bucket).await?;

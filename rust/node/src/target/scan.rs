@@ -1,5 +1,7 @@
 //! Scan: one page of this target's own objects, which a gateway or a native client merges.
 
+mod archived;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use aistore_core::placement::owner;
 use aistore_store::{ListQuery, Listed, Standing};
 use bytes::Bytes;
 
+use self::archived::Inside;
 use super::Target;
 use super::failure::store_failure;
 use crate::http::{Reply, Req, reply};
@@ -48,11 +51,6 @@ impl Target {
 
     async fn scan_page(self: &Arc<Self>, req: &mut Req, bucket: &str) -> Result<Bytes, ApiError> {
         let msg: ListMsg = req.read_json().await?;
-        if msg.flags & FLAG_ARCH_DIR != 0 {
-            return Err(ApiError::unsupported(format!(
-                "listing files inside archives of {bucket} (flag 8) is not supported yet"
-            )));
-        }
         let patience = self.patience();
         loop {
             let named = self.find_bucket(req, bucket).await?.bucket().clone();
@@ -104,13 +102,19 @@ impl Target {
         };
         let chunk = self.objects.store.list(bid, &query);
         let chunk = chunk.map_err(|err| store_failure(&err, &bucket.cname()))?;
-        // An empty page with a token would make clients ask for ever.
-        let last = chunk.entries.last().filter(|_| chunk.more);
-        let continuation_token = last.map(|entry| entry.name.clone()).unwrap_or_default();
+        let mut more = chunk.more;
         let locations = if fields.location { self.locations() } else { HashMap::new() };
         let entries = chunk.entries.into_iter();
         let project = |listed| fields.project(listed, &locations, &msg.time_format);
         let mut entries: Vec<ListEntry> = entries.map(project).collect();
+        if msg.flags & FLAG_ARCH_DIR != 0 {
+            let (prefix, after, sizes) = (query.prefix, query.after, fields.size);
+            let inside = Inside { bucket, bid, prefix, after, limit, sizes };
+            (entries, more) = self.list_inside(&inside, entries, more);
+        }
+        // An empty page with a token would make clients ask for ever.
+        let last = entries.last().filter(|_| more);
+        let continuation_token = last.map(|entry| entry.name.clone()).unwrap_or_default();
         if missing {
             self.mark_misplaced(bucket, &mut entries);
         }

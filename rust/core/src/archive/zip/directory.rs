@@ -63,6 +63,26 @@ pub fn read_directory(src: &(impl ReadAt + ?Sized), size: u64) -> Result<Vec<Zip
     Ok(members)
 }
 
+/// The directory of an archive of `size` bytes as it is: where it begins, how many files it has, its bytes.
+///
+/// # Errors
+///
+/// [`ZipError`] when there is none, and when something was put in front of the archive.
+pub fn raw_directory(
+    src: &(impl ReadAt + ?Sized),
+    size: u64,
+) -> Result<(u64, u64, Vec<u8>), ZipError> {
+    let Directory { at, length, entries, shift } = find(src, size)?;
+    if shift > 0 {
+        return Err(ZipError::Malformed { at: 0, what: "foreign bytes before the archive" });
+    }
+    let length = usize::try_from(length).ok().filter(|length| *length <= MAX_INDEX_BYTES);
+    let length = length.ok_or(ZipError::Limit("its directory takes more than 256 MiB"))?;
+    let mut directory = vec![0; length];
+    read_exact(src, &mut directory, at)?;
+    Ok((at, entries, directory))
+}
+
 /// Length of the record at the start, if it is one.
 fn record_length(bytes: &[u8]) -> Option<usize> {
     let head = bytes.get(..RECORD_BYTES)?;

@@ -40,13 +40,13 @@ impl Drop for Watch {
 }
 
 /// A shard that fails to be read once nobody waits.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     reader: Arc<ObjectReader>,
     gone: Gone,
 }
 
 impl Watched {
-    pub(super) fn shared(reader: &Arc<ObjectReader>, gone: &Gone) -> Shared {
+    pub(crate) fn shared(reader: &Arc<ObjectReader>, gone: &Gone) -> Shared {
         Arc::new(Self { reader: Arc::clone(reader), gone: gone.clone() })
     }
 }
