@@ -18,6 +18,7 @@ pub mod http_date;
 pub mod job;
 pub mod list;
 pub mod moss;
+pub mod order;
 mod patch;
 pub mod placement;
 pub mod promote;
