@@ -21,7 +21,10 @@ __all__ = [
     "Client",
     "Entries",
     "ObjectStream",
+    "Order",
     "Response",
+    "SnapshotTable",
+    "SnapshotWriter",
     "__version__",
     "after_fork",
     "ais_main",
@@ -382,6 +385,77 @@ class Client:
     def aio(self, max_calls: int) -> AioClient:
         """The same client for calls that do not block, at most `max_calls` at a time."""
     def close(self) -> None: ...
+
+@final
+class Order:
+    """A permutation of `[0, length)`, computed: the same on every machine and in every version."""
+
+    def __new__(
+        cls,
+        length: int,
+        shuffle: str,
+        seed: int = 0,
+        epoch: int = 0,
+        chunk: int = 0,
+        window: int = 0,
+    ) -> Self:
+        """`shuffle` is `none`, `full` or `windowed`; only the last has a chunk and a window."""
+    def __len__(self) -> int: ...
+    def __getitem__(self, position: int) -> int: ...
+    def slice(self, start: int, stop: int, stride: int = 1) -> list[int]:
+        """The samples at positions start, start + stride, … below stop."""
+    def quality(self, most: int) -> tuple[float, float]:
+        """(rank correlation, mean displacement relative to a full shuffle), from `most` positions."""
+
+@final
+class SnapshotTable:
+    """A snapshot file, mapped into memory and shared with all processes that map it."""
+
+    def __new__(cls, path: str) -> Self: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def bucket(self) -> str: ...
+    def __len__(self) -> int: ...
+    def row(self, index: int) -> tuple[str, str, list[str] | None, int | None, int | None, int]:
+        """(key, object, members, start, length, size)"""
+    def read(
+        self, client: Client, indices: Sequence[int]
+    ) -> tuple[BatchStream, list[tuple[str, list[str] | None]]]:
+        """Opens a batch of samples: its stream, and (key, members) of each sample."""
+
+@final
+class SnapshotWriter:
+    """Writes a snapshot file."""
+
+    def __new__(cls, path: str, bucket_uname: str) -> Self: ...
+    def add(
+        self,
+        object: str,  # noqa: A002
+        key: str | None = None,
+        members: Sequence[str] | None = None,
+        start: int | None = None,
+        length: int | None = None,
+        size: int = 0,
+    ) -> None: ...
+    def add_listing(
+        self,
+        client: Client,
+        bucket_uname: str,
+        prefix: str = "",
+        *,
+        members: bool = False,
+        range_bytes: int = 0,
+        suffixes: Sequence[str] = ...,
+        min_size: int = 0,
+        max_size: int = ...,
+        skip_prefix: str = "",
+        names: set[str] | None = None,
+        predicate: Callable[[str, int], object] | None = None,
+    ) -> list[str]:
+        """Adds what a listing gives; returns those of `names` that it did not."""
+    def finish(self) -> tuple[int, str]:
+        """Completes the file; gives the number of samples and the identity of the list."""
 
 def after_fork() -> None:
     """Called in a forked child: forgets the parent's runtime and pools without touching their threads."""

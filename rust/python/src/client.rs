@@ -44,7 +44,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// This process's connections, opened on first use.
-    fn open_inner(&self, py: Python<'_>) -> PyResult<Inner> {
+    pub(crate) fn open_inner(&self, py: Python<'_>) -> PyResult<Inner> {
         let mut slot = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(inner) = slot.as_mut().and_then(ForkBound::get) {
             return Ok(inner.clone());

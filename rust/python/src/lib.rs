@@ -21,6 +21,7 @@ mod memory;
 mod quick;
 mod response;
 mod runtime;
+mod snapshot;
 mod stream;
 mod upload;
 
@@ -47,6 +48,9 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<aio::AioStream>()?;
     module.add_class::<aio::AioTask>()?;
     module.add_class::<arrow::ArrowListing>()?;
+    module.add_class::<snapshot::Order>()?;
+    module.add_class::<snapshot::SnapshotTable>()?;
+    module.add_class::<snapshot::SnapshotWriter>()?;
     module.add_class::<entries::Entries>()?;
     module.add_class::<entries::BucketEntry>()?;
     let after_fork = wrap_pyfunction!(after_fork, module)?;
