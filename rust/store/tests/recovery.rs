@@ -58,6 +58,34 @@ fn check(store: &Store, count: usize) {
 }
 
 #[test]
+fn only_a_start_after_an_end_in_order_finds_journals_that_need_no_replay() {
+    let fixture = Fixture::new(2);
+    let noted = |fixture: &Fixture| {
+        let texts = fixture.paths.iter().map(|path| fs::read_to_string(path.join("ais/run.json")));
+        texts.filter(|text| text.as_ref().unwrap().contains("\"settled\"")).count()
+    };
+    for round in 1..4 {
+        let store = fixture.open();
+        assert_eq!(noted(&fixture), 0);
+        check(&store, 50 * (round - 1));
+        fill(&store, 50 * round);
+        let crashed = crash(&fixture, &store);
+        assert_eq!(noted(&crashed), 0);
+        store.close().unwrap();
+        assert_eq!(noted(&fixture), 2);
+        drop(store);
+        check(&crashed.open(), 50 * round);
+    }
+    // A copy has other files, whatever is noted of them.
+    let copied = Fixture { files_only: fixture.files_only, ..Fixture::new(2) };
+    for (from, to) in fixture.paths.iter().zip(&copied.paths) {
+        copy(from, to);
+    }
+    assert_eq!(noted(&copied), 2);
+    check(&copied.open(), 150);
+}
+
+#[test]
 fn everything_acknowledged_is_there_after_a_crash() {
     let fixture = Fixture::new(2);
     let store = fixture.open();
