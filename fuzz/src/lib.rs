@@ -4,6 +4,7 @@
 mod actions;
 mod append_handle;
 mod archives;
+mod batches;
 mod cluster_map;
 mod conditions;
 mod jobs;
@@ -16,6 +17,7 @@ mod stored;
 pub use actions::actions;
 pub use append_handle::append_handle;
 pub use archives::archives;
+pub use batches::batches;
 pub use cluster_map::cluster_map;
 pub use conditions::conditions;
 pub use jobs::jobs;
