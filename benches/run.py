@@ -95,6 +95,12 @@ def bench_client(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
             10.0,
         )
 
+        own = (sides[0], sides[0])
+        pair = [{"op": "batch", **common}, {"op": "batch_assembled", **common}]
+        scattered, assembled = interleave(own, pair, runs)
+        name, other = "1,000 x 10 KiB, GetBatch from all owners at once", "assembled by one target"
+        yield Row("client", name, "s", scattered, assembled, other)
+
         many = client.bucket("bench-list").create()
         many.put_many([(f"train/{i:07}.jpg", b"x") for i in range(LIST_COUNT)], concurrency=16)
         ours, theirs = interleave(sides, [{"op": "list", "bucket": many.name}] * 2, runs)

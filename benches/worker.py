@@ -53,6 +53,14 @@ def batch(client: Client, bucket: Bucket, count: int, prefix: str) -> tuple[floa
     return time.perf_counter() - started, received
 
 
+def batch_assembled(client: Client, bucket: Bucket, count: int, prefix: str) -> tuple[float, int]:
+    """One GetBatch that a designated target assembles, the archive read and not unpacked."""
+    started = time.perf_counter()
+    request = client.batch([f"{prefix}{i:06}" for i in range(count)], bucket=bucket)
+    archive = request.get(raw=True).read()
+    return time.perf_counter() - started, len(archive)
+
+
 def listing(bucket: Bucket) -> tuple[float, int]:
     """Lists everything and touches name and size of every entry."""
     started = time.perf_counter()
@@ -167,6 +175,8 @@ def run(client: Client, task: dict[str, Any]) -> tuple[float, int]:
             return get(bucket, task["size"], task["count"], task["prefix"])
         case "batch":
             return batch(client, bucket, task["count"], task["prefix"])
+        case "batch_assembled":
+            return batch_assembled(client, bucket, task["count"], task["prefix"])
         case "list":
             return listing(bucket)
         case "first_page":
