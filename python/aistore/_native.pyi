@@ -418,7 +418,7 @@ class SnapshotTable:
     def bucket(self) -> str: ...
     def __len__(self) -> int: ...
     def row(self, index: int) -> tuple[str, str, list[str] | None, int | None, int | None, int]:
-        """(key, object, members, start, length, size)"""
+        """(key, object, members, start, length, size) of a sample."""
     def read(
         self, client: Client, indices: Sequence[int]
     ) -> tuple[BatchStream, list[tuple[str, list[str] | None]]]:

@@ -40,10 +40,14 @@ def worker_share() -> Share:
     return Share() if info is None else Share(info.id, info.num_workers)
 
 
-def current_share(*, by_rank: bool) -> Share:
-    """This worker's share, within its rank's if wanted: by rank first, then by worker."""
+def rank_share() -> Share:
+    """This rank's share; everything where `torch.distributed` is not in use."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return Share(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    return Share()
+
+
+def current_share(rank: Share) -> Share:
+    """This worker's share within a rank's: by rank first, then by worker."""
     worker = worker_share()
-    if not (by_rank and torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return worker
-    rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return Share(rank + ranks * worker.index, ranks * worker.count)
+    return Share(rank.index + rank.count * worker.index, rank.count * worker.count)

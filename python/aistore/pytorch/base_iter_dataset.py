@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch.utils.data import IterableDataset
 
-from aistore.pytorch._sharding import current_share
+from aistore.pytorch._sharding import Share, current_share, rank_share
 from aistore.pytorch._sources import list_objects, with_prefixes
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class AISBaseIterDataset(IterableDataset[T], ABC):
         self._sources = with_prefixes(ais_source_list, prefix_map)
         self._partition_sources = partition_sources_by_worker
         self._shard_by_rank = shard_by_rank
+        self._pickled_rank: Share | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[T]:
@@ -58,7 +59,16 @@ class AISBaseIterDataset(IterableDataset[T], ABC):
 
     def _own_objects(self) -> Iterator[Object]:
         """Lists the objects of this worker."""
-        share = current_share(by_rank=self._shard_by_rank)
+        share = current_share(self._rank())
         if self._partition_sources:
             return list_objects(list(share.of_sequence(self._sources)))
         return share.of(list_objects(self._sources))
+
+    def _rank(self) -> Share:
+        if not self._shard_by_rank:
+            return Share()
+        return self._pickled_rank or rank_share()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A spawned worker does not know the process group; it is told the rank.
+        return {**self.__dict__, "_pickled_rank": self._rank() if self._shard_by_rank else None}

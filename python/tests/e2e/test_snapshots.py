@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import pickle
 import random
 import tarfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -177,6 +179,17 @@ def test_many_resumes_with_changed_topologies(snapshot: Snapshot, seed: int) -> 
     chance = random.Random(seed)
     cells = [(r, w) for r in (1, 2, 4) for w in (0, 2, 8) if r * w <= 16]
     resume(snapshot, seed, [chance.choice(cells) for _ in range(4)])
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_start_methods_after_use(snapshot: Snapshot, method: str) -> None:
+    whole = unbroken(snapshot)
+    threads, children = threading.active_count(), multiprocessing.active_children()
+    loader = load(snapshot, num_workers=1, multiprocessing_context=method)
+    assert keys(loader) == whole
+    del loader
+    assert threading.active_count() == threads
+    assert multiprocessing.active_children() == children
 
 
 def test_a_break_goes_on_with_the_next_sample(snapshot: Snapshot) -> None:
