@@ -29,6 +29,7 @@ mod mountpaths;
 mod node;
 mod overrides;
 mod process;
+mod quick;
 mod scrub;
 mod sendfile;
 mod server;

@@ -244,6 +244,8 @@ pub struct Metrics {
     pub stored: StoredLevels,
     /// Redirects sent.
     pub redirects: Count,
+    /// Reads of small objects in memory that were answered past the HTTP library.
+    pub quick: Count,
     /// Open connections.
     pub connections: Level,
     /// What the tracker counted when it was reset.
@@ -283,6 +285,7 @@ impl Metrics {
             scrub_completed: Level::default(),
             stored: StoredLevels::default(),
             redirects: Count::default(),
+            quick: Count::default(),
             connections: Level::default(),
             baseline: Mutex::default(),
         };
@@ -305,6 +308,11 @@ impl Metrics {
             bytes,
         );
         registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register(
+            "quick_answers",
+            "Reads of small objects in memory that took the short way",
+            metrics.quick.clone(),
+        );
         metrics.stored.register(&mut registry);
         registry.register_with_unit(
             "scrub_payload",

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::Reply;
 use crate::node::Node;
+use crate::quick::{Answered, QuickIo};
 use crate::sendfile::{Outgoing, Queue, SendfileIo};
 use crate::tls::ServerTls;
 
@@ -71,8 +72,10 @@ async fn connection(
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, stall);
     let Some(tls) = tls else {
         let queue = Arc::new(Queue::default());
+        let answered = Answered::default();
         let io = SendfileIo::new(stream, Arc::clone(&queue));
-        let send = |reply| Outgoing::over(&queue, reply);
+        let io = QuickIo::new(io, Arc::clone(&node), answered.clone());
+        let send = |reply| Outgoing::over(&queue, answered.clone(), reply);
         return requests(&node, io, remote, PLAIN_BUFFER_BYTES, send).await;
     };
     let shaken = tokio::select! {

@@ -10,11 +10,12 @@ use http_body::{Frame, SizeHint};
 
 use super::queue::{Queue, WINDOW_BYTES};
 use crate::http::{Body, Reply};
+use crate::quick::Answered;
 use crate::target::buffers::{BufferPool, Pieces};
 use crate::target::read::{ColdRead, Extent, Supply, cold_read, poll_cold};
 
 /// Shorter bodies are copied: one read and one write cost less than two calls and the checks.
-const MIN_BYTES: u64 = 32 << 10;
+pub(crate) const MIN_BYTES: u64 = 32 << 10;
 
 /// Whether sending this from the file beats copying it.
 pub(crate) fn worth_it(extent: &Extent) -> bool {
@@ -42,7 +43,13 @@ pub(crate) fn offer(
 }
 
 /// What a connection sends.
-pub(crate) enum Outgoing {
+pub(crate) struct Outgoing {
+    what: What,
+    /// Told when this ends.
+    answered: Option<Answered>,
+}
+
+enum What {
     /// The handler's body as it is.
     Plain(Body),
     /// A file.
@@ -50,7 +57,7 @@ pub(crate) enum Outgoing {
 }
 
 /// Sends an extent by stand-ins where it is in memory, by copies where it has to come from the disk.
-pub(crate) struct FileBody {
+struct FileBody {
     /// What was read while the object was looked up.
     first: Option<Bytes>,
     extent: Extent,
@@ -60,22 +67,35 @@ pub(crate) struct FileBody {
 }
 
 impl Outgoing {
-    /// The reply as a connection with this queue sends it.
-    pub(crate) fn over(queue: &Arc<Queue>, mut reply: Reply) -> http::Response<Self> {
+    /// The reply as a connection with this queue sends it, which wants to be told when it ends.
+    pub(crate) fn over(
+        queue: &Arc<Queue>,
+        answered: Answered,
+        mut reply: Reply,
+    ) -> http::Response<Self> {
         let offer = reply.extensions_mut().remove::<Offer>();
-        reply.map(|body| match offer {
+        let what = |body| match offer {
             Some(Offer { first, extent, pool, pieces }) => {
                 let (first, queue) = (Some(first).filter(|b| !b.is_empty()), Arc::clone(queue));
                 let supply = Supply::new(pool, extent.length(), pieces);
-                Self::File(FileBody { first, extent, supply, queue, cold: None })
+                What::File(FileBody { first, extent, supply, queue, cold: None })
             }
-            None => Self::Plain(body),
-        })
+            None => What::Plain(body),
+        };
+        reply.map(|body| Self { what: what(body), answered: Some(answered) })
     }
 
     /// The reply with its ordinary body.
     pub(crate) fn plain(reply: Reply) -> http::Response<Self> {
-        reply.map(Self::Plain)
+        reply.map(|body| Self { what: What::Plain(body), answered: None })
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Some(answered) = &self.answered {
+            answered.set();
+        }
     }
 }
 
@@ -120,23 +140,23 @@ impl http_body::Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match &mut *self {
-            Self::Plain(body) => Pin::new(body).poll_frame(cx),
-            Self::File(body) => body.poll_piece(cx).map_ok(Frame::data),
+        match &mut self.what {
+            What::Plain(body) => Pin::new(body).poll_frame(cx),
+            What::File(body) => body.poll_piece(cx).map_ok(Frame::data),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Plain(body) => body.is_end_stream(),
-            Self::File(body) => body.left() == 0,
+        match &self.what {
+            What::Plain(body) => body.is_end_stream(),
+            What::File(body) => body.left() == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Plain(body) => body.size_hint(),
-            Self::File(body) => SizeHint::with_exact(body.left()),
+        match &self.what {
+            What::Plain(body) => body.size_hint(),
+            What::File(body) => SizeHint::with_exact(body.left()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
@@ -14,11 +14,6 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::queue::{Entry, Queue, check, out_of_step, stand_in};
-
-/// Most bytes read at once. hyper doubles its buffer while reads fill it, up to 408 KiB per connection. With reads
-/// of this size it stops at 64 KiB, which stays in a processor's cache from the socket to the aligned buffer
-/// that it is copied to, and below the size from which malloc returns the slow place 16 bytes into a page.
-const RECEIVE_BYTES: usize = 60 << 10;
 
 /// A TCP connection and the files queued on it.
 pub(crate) struct SendfileIo {
@@ -39,7 +34,7 @@ impl Read for SendfileIo {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        read_some(Pin::new(&mut self.io), cx, buf)
+        Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
@@ -97,29 +92,6 @@ impl Write for SendfileIo {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
-}
-
-/// Reads at most [`RECEIVE_BYTES`].
-#[expect(unsafe_code, reason = "hyper's cursor can be cut short in no other way")]
-fn read_some(
-    io: Pin<&mut TokioIo<TcpStream>>,
-    cx: &mut Context<'_>,
-    mut buf: ReadBufCursor<'_>,
-) -> Poll<io::Result<()>> {
-    if buf.remaining() <= RECEIVE_BYTES {
-        return io.poll_read(cx, buf);
-    }
-    let received = {
-        // SAFETY: nothing is made uninitialised: the memory is only written to, through another `ReadBuf`.
-        let space = unsafe { buf.as_mut() };
-        let Some(space) = space.get_mut(..RECEIVE_BYTES) else { return Poll::Pending };
-        let mut part = ReadBuf::uninit(space);
-        ready!(io.poll_read(cx, part.unfilled()))?;
-        part.filled().len()
-    };
-    // SAFETY: `part` was a prefix of the unfilled memory, and so many bytes of it are filled now.
-    unsafe { buf.advance(received) };
-    Poll::Ready(Ok(()))
 }
 
 /// Writes slices in order until one is not taken whole, adding to `sent`.

@@ -21,7 +21,7 @@ mod queue;
 mod residency;
 mod selftest;
 
-pub(crate) use body::{Outgoing, offer, worth_it};
+pub(crate) use body::{MIN_BYTES, Outgoing, offer, worth_it};
 pub(crate) use io::SendfileIo;
 pub(crate) use queue::{Queue, WINDOW_BYTES};
 pub(crate) use residency::resident;

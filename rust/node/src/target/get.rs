@@ -31,7 +31,7 @@ impl Target {
         name: &str,
     ) -> Result<Reply, ApiError> {
         let started = Instant::now();
-        let redirected = redirected_ago(req);
+        let redirected = redirected_ago(&req.query);
         let done = self.get_object(req, bucket, name).await;
         match done {
             Ok((reply, bytes)) => {

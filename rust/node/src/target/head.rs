@@ -80,7 +80,7 @@ impl Target {
     }
 
     /// Where an object and its copies lie, as the protocol writes it.
-    fn mountpaths_text<'r>(&self, reader: &'r ObjectReader) -> Cow<'r, str> {
+    pub(super) fn mountpaths_text<'r>(&self, reader: &'r ObjectReader) -> Cow<'r, str> {
         if reader.meta().copies.is_empty() {
             return reader.mountpath().to_string_lossy();
         }
@@ -114,7 +114,7 @@ impl Target {
 /// What the `presence` query asks about. Native buckets have nothing outside the cluster, so several
 /// of the protocol's codes mean the same here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Presence {
+pub(super) enum Presence {
     /// Codes 0, 2 and 4: metadata.
     Described,
     /// Codes 1 and 3: whether it is there.
@@ -123,7 +123,7 @@ enum Presence {
     Outside,
 }
 
-fn parse_presence(text: &str) -> Result<Presence, ApiError> {
+pub(super) fn parse_presence(text: &str) -> Result<Presence, ApiError> {
     match text {
         "" | "0" | "2" | "4" => Ok(Presence::Described),
         "1" | "3" => Ok(Presence::Bare),
@@ -133,7 +133,7 @@ fn parse_presence(text: &str) -> Result<Presence, ApiError> {
 }
 
 /// The wanted properties; `None` for a request of the older form without `props`.
-fn parse_props(text: &str) -> Result<Option<Vec<Prop>>, ApiError> {
+pub(super) fn parse_props(text: &str) -> Result<Option<Vec<Prop>>, ApiError> {
     if text.is_empty() {
         return Ok(None);
     }

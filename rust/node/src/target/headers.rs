@@ -1,82 +1,120 @@
 //! Object metadata as response headers.
 
+use std::io::Write as _;
+
 use aistore_core::bucket::Bucket;
 use aistore_core::checksum::ChecksumType;
 use aistore_core::etag::{CUSTOM_ETAG, EtagSource, bare_etag};
 use aistore_core::headers;
 use aistore_core::http_date::{http_date, parse_http_date};
 use aistore_store::ObjectMeta;
-use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Custom key that holds a backend's modification time.
 const CUSTOM_LAST_MODIFIED: &str = "Last-Modified";
 const NS_PER_S: u64 = 1_000_000_000;
+pub(crate) const CONTENT_LENGTH: &str = "content-length";
+const ETAG: &str = "etag";
+const LAST_MODIFIED: &str = "last-modified";
+
+/// Where headers are written to: a map for hyper, or text.
+pub(crate) trait HeaderSink {
+    /// Adds a header; a value that no header can carry is left out.
+    fn add(&mut self, name: &'static str, value: &[u8]);
+
+    /// Adds a header that is a number.
+    fn add_number(&mut self, name: &'static str, value: u64);
+}
+
+impl HeaderSink for HeaderMap {
+    fn add(&mut self, name: &'static str, value: &[u8]) {
+        // Bytes, not `from_str`: values may hold UTF-8.
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            self.append(HeaderName::from_static(name), value);
+        }
+    }
+
+    fn add_number(&mut self, name: &'static str, value: u64) {
+        self.append(HeaderName::from_static(name), HeaderValue::from(value));
+    }
+}
+
+/// The lines of a head.
+impl HeaderSink for Vec<u8> {
+    fn add(&mut self, name: &'static str, value: &[u8]) {
+        // As `HeaderValue` has it; a line break would begin a header of its own.
+        if value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f)) {
+            self.extend_from_slice(name.as_bytes());
+            self.extend_from_slice(b": ");
+            self.extend_from_slice(value);
+            self.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn add_number(&mut self, name: &'static str, value: u64) {
+        // Writing to memory does not fail.
+        let _ = write!(self, "{name}: {value}\r\n");
+    }
+}
 
 /// Adds a header; a value that no header can carry is left out.
-pub(crate) fn add(map: &mut HeaderMap, name: &'static str, value: &str) {
-    // Bytes, not `from_str`: values may hold UTF-8.
-    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-        map.append(HeaderName::from_static(name), value);
-    }
+pub(crate) fn add(to: &mut impl HeaderSink, name: &'static str, value: &str) {
+    to.add(name, value.as_bytes());
 }
 
-pub(crate) fn add_length(map: &mut HeaderMap, bytes: u64) {
-    map.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+pub(crate) fn add_length(to: &mut impl HeaderSink, bytes: u64) {
+    to.add_number(CONTENT_LENGTH, bytes);
 }
 
-pub(crate) fn add_checksum(map: &mut HeaderMap, meta: &ObjectMeta) {
+pub(crate) fn add_checksum(to: &mut impl HeaderSink, meta: &ObjectMeta) {
     if meta.checksum_type != ChecksumType::None && !meta.checksum.is_empty() {
-        add(map, headers::CHECKSUM_TYPE, meta.checksum_type.as_str());
-        add(map, headers::CHECKSUM_VALUE, &meta.checksum);
+        add(to, headers::CHECKSUM_TYPE, meta.checksum_type.as_str());
+        add(to, headers::CHECKSUM_VALUE, &meta.checksum);
     }
 }
 
-pub(crate) fn add_atime(map: &mut HeaderMap, meta: &ObjectMeta) {
+pub(crate) fn add_atime(to: &mut impl HeaderSink, meta: &ObjectMeta) {
     if meta.atime_ns != 0 {
-        map.insert(HeaderName::from_static(headers::ATIME), HeaderValue::from(meta.atime_ns));
+        to.add_number(headers::ATIME, meta.atime_ns);
     }
 }
 
-pub(crate) fn add_version(map: &mut HeaderMap, meta: &ObjectMeta) {
+pub(crate) fn add_version(to: &mut impl HeaderSink, meta: &ObjectMeta) {
     if meta.version != 0 {
-        map.insert(HeaderName::from_static(headers::VERSION), HeaderValue::from(meta.version));
+        to.add_number(headers::VERSION, meta.version);
     }
 }
 
-pub(crate) fn add_custom(map: &mut HeaderMap, meta: &ObjectMeta) {
+pub(crate) fn add_custom(to: &mut impl HeaderSink, meta: &ObjectMeta) {
     for (key, value) in &meta.custom {
-        add(map, headers::CUSTOM_MD, &format!("{key}={value}"));
+        add(to, headers::CUSTOM_MD, &format!("{key}={value}"));
     }
 }
 
 /// The headers of GET and PUT answers; length and content type are the caller's.
-pub(crate) fn add_object(map: &mut HeaderMap, meta: &ObjectMeta) {
-    add_checksum(map, meta);
-    add_atime(map, meta);
-    add_version(map, meta);
-    add_custom(map, meta);
-    add_validators(map, meta);
+pub(crate) fn add_object(to: &mut impl HeaderSink, meta: &ObjectMeta) {
+    add_checksum(to, meta);
+    add_atime(to, meta);
+    add_version(to, meta);
+    add_custom(to, meta);
+    add_validators(to, meta);
 }
 
 /// What conditional requests compare with.
-pub(crate) fn add_validators(map: &mut HeaderMap, meta: &ObjectMeta) {
-    add_etag(map, meta);
-    add_last_modified(map, meta);
+pub(crate) fn add_validators(to: &mut impl HeaderSink, meta: &ObjectMeta) {
+    add_etag(to, meta);
+    add_last_modified(to, meta);
 }
 
-fn add_etag(map: &mut HeaderMap, meta: &ObjectMeta) {
-    let tag = ["\"", &bare_etag_of(meta), "\""].concat();
-    if let Ok(tag) = HeaderValue::from_bytes(tag.as_bytes()) {
-        map.insert(ETAG, tag);
-    }
+fn add_etag(to: &mut impl HeaderSink, meta: &ObjectMeta) {
+    to.add(ETAG, ["\"", &bare_etag_of(meta), "\""].concat().as_bytes());
 }
 
 /// `Last-Modified`: what the backend said, else when the object was put.
-fn add_last_modified(map: &mut HeaderMap, meta: &ObjectMeta) {
-    let known = meta.custom.get(CUSTOM_LAST_MODIFIED).cloned();
-    let date = known.unwrap_or_else(|| http_date(meta.mtime_ns));
-    if let Ok(date) = HeaderValue::from_bytes(date.as_bytes()) {
-        map.insert(LAST_MODIFIED, date);
+fn add_last_modified(to: &mut impl HeaderSink, meta: &ObjectMeta) {
+    match meta.custom.get(CUSTOM_LAST_MODIFIED) {
+        Some(known) => add(to, LAST_MODIFIED, known),
+        None => add(to, LAST_MODIFIED, &http_date(meta.mtime_ns)),
     }
 }
 
@@ -133,7 +171,7 @@ impl Prop {
 
     /// Adds the headers of this property. `place` is where the object lies: its location text and its
     /// mountpath.
-    pub(crate) fn add(self, map: &mut HeaderMap, meta: &ObjectMeta, place: (&str, &str)) {
+    pub(crate) fn add(self, map: &mut impl HeaderSink, meta: &ObjectMeta, place: (&str, &str)) {
         match self {
             Self::Implied => {}
             Self::Checksum => add_checksum(map, meta),
@@ -159,7 +197,7 @@ impl Prop {
 
 /// The answer to a HEAD without `props`, for clients of older versions: everything at once.
 pub(crate) fn add_head_v1(
-    map: &mut HeaderMap,
+    map: &mut impl HeaderSink,
     meta: &ObjectMeta,
     bucket: &Bucket,
     name: &str,

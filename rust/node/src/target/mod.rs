@@ -18,6 +18,7 @@ mod frames;
 mod get;
 mod head;
 mod headers;
+pub(crate) mod hot;
 mod members;
 mod moss;
 pub(crate) mod objects;

@@ -14,7 +14,7 @@ use http::Method;
 use super::Target;
 use super::objects::ObjectRef;
 use super::put::now_ns;
-use crate::http::Req;
+use crate::http::{Query, Req};
 
 /// A bucket as this node knows it, together with the state that says so.
 pub(super) struct Found {
@@ -102,7 +102,7 @@ impl Target {
         mutation: bool,
     ) -> Result<(), ApiError> {
         let version = map_version(req);
-        if mutation && version.is_none() && !is_redirected(req) {
+        if mutation && version.is_none() && !is_redirected(&req.query) {
             return Err(ApiError::bad_request(format!(
                 "{}: {} {} is expected to be redirected: send it to a gateway",
                 self.ctx.display(),
@@ -139,19 +139,19 @@ pub(super) fn stale_map(cname: &str, holder: &str, version: u64) -> ApiError {
 }
 
 /// Whether a gateway sent the client here.
-pub(super) fn is_redirected(req: &Req) -> bool {
-    !req.query.text("pid").is_empty() && !req.query.text("utm").is_empty()
+pub(super) fn is_redirected(query: &Query) -> bool {
+    !query.text("pid").is_empty() && !query.text("utm").is_empty()
 }
 
 /// More than this between redirect and arrival says that the two clocks disagree.
 const LONGEST_REDIRECT: Duration = Duration::from_mins(1);
 
 /// How long ago a gateway sent the client here, by the two clocks; `None` for what cannot be.
-pub(super) fn redirected_ago(req: &Req) -> Option<Duration> {
-    if !is_redirected(req) {
+pub(super) fn redirected_ago(query: &Query) -> Option<Duration> {
+    if !is_redirected(query) {
         return None;
     }
-    let sent = u64::from_str_radix(req.query.text("utm"), 36).ok()?;
+    let sent = u64::from_str_radix(query.text("utm"), 36).ok()?;
     let ago = Duration::from_nanos(now_ns().checked_sub(sent)?);
     (ago < LONGEST_REDIRECT).then_some(ago)
 }

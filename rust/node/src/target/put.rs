@@ -38,7 +38,7 @@ impl Target {
             return self.append(req, bucket, name).await;
         }
         let started = Instant::now();
-        let redirected = redirected_ago(req);
+        let redirected = redirected_ago(&req.query);
         let done = self.put_object(req, bucket, name).await;
         let metrics = &self.ctx.metrics;
         match &done {

@@ -70,7 +70,7 @@ impl Target {
     }
 
     async fn batch(self: &Arc<Self>, mut req: Req, rest: &str) -> Result<Reply, ApiError> {
-        if !is_redirected(&req) {
+        if !is_redirected(&req.query) {
             return Err(ApiError::new(
                 401,
                 "",
