@@ -58,10 +58,11 @@ def load(
 ) -> dict[str, float]:
     """One timed run of the generator."""
     command = [generator, urls, str(connections), str(seconds), *options]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, float] = json.loads(out)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    result: dict[str, float] = json.loads(done.stdout)
     if result["errors"]:
-        raise RuntimeError(f"{result['errors']} failed requests against {urls}")
+        first = (done.stderr.splitlines() or ["?"])[0]
+        raise RuntimeError(f"{result['errors']} failed requests against {urls}: {first}")
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import resource
 import signal
 import socket
 import subprocess
@@ -106,7 +107,7 @@ class Nginx:
 
 
 NGINX = """
-worker_processes auto; daemon off; error_log {folder}/error.log; pid {folder}/pid; user root;
+worker_processes auto; worker_rlimit_nofile {files}; daemon off; error_log {folder}/error.log; pid {folder}/pid; user root;
 events {{ worker_connections 1024; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; default_type application/octet-stream;
@@ -116,7 +117,9 @@ http {{
   server {{ listen 127.0.0.1:{port}; location / {{ root {root}; }} }}
 }}
 """
-OPEN_FILE_CACHE = "open_file_cache max=200000 inactive=600s; open_file_cache_valid 600s;"
+# As many as a process may have open, less some for connections.
+OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+OPEN_FILE_CACHE = f"open_file_cache max={min(200_000, OPEN_FILES - 2048)} inactive=600s; open_file_cache_valid 600s;"
 
 
 def find_nginx() -> Path | None:
@@ -142,7 +145,7 @@ def nginx(binary: Path, folder: Path, root: Path, cache: str = "") -> Iterator[N
     folder.mkdir()
     (port,) = free_ports(1)
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, root=root, port=port, cache=cache))
+    config.write_text(NGINX.format(files=OPEN_FILES, folder=folder, root=root, port=port, cache=cache))
     with subprocess.Popen([binary, "-c", config, "-p", folder, "-e", folder / "log"]) as process:
         try:
             await_http(f"http://127.0.0.1:{port}/", 20)

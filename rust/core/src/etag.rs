@@ -30,22 +30,40 @@ pub struct EtagSource<'a> {
 /// First that applies: the tag given from outside; the MD5 that the object has anyway; checksum and time;
 /// size and time.
 pub fn bare_etag(source: EtagSource<'_>) -> String {
-    let given = source.custom.map(|tag| tag.trim_matches('"')).filter(|tag| is_opaque(tag));
-    if let Some(tag) = given {
-        return tag.to_owned();
-    }
-    let time = base36(source.mtime_ns);
-    match source.kind {
-        _ if source.checksum.is_empty() => ["v0-", &base36(source.size), "-", &time].concat(),
-        ChecksumType::None => ["v0-", &base36(source.size), "-", &time].concat(),
-        ChecksumType::Md5 if !source.chunked => source.checksum.to_owned(),
-        _ => ["v1-", source.checksum, "-", &time].concat(),
-    }
+    let mut tag = String::new();
+    append_etag(&mut tag, source);
+    tag
 }
 
 /// The tag in double quotes, as headers carry it.
 pub fn strong_etag(source: EtagSource<'_>) -> String {
-    ["\"", &bare_etag(source), "\""].concat()
+    // Made for every read: in one piece of memory.
+    let mut tag = String::with_capacity(source.checksum.len() + 2 * MAX_DIGITS + 8);
+    tag.push('"');
+    append_etag(&mut tag, source);
+    tag.push('"');
+    tag
+}
+
+fn append_etag(tag: &mut String, source: EtagSource<'_>) {
+    let given = source.custom.map(|tag| tag.trim_matches('"')).filter(|tag| is_opaque(tag));
+    match source.kind {
+        _ if given.is_some() => tag.push_str(given.unwrap_or_default()),
+        ChecksumType::Md5 if !source.chunked && !source.checksum.is_empty() => {
+            tag.push_str(source.checksum);
+        }
+        kind => {
+            if kind == ChecksumType::None || source.checksum.is_empty() {
+                tag.push_str("v0-");
+                append_base36(tag, source.size);
+            } else {
+                tag.push_str("v1-");
+                tag.push_str(source.checksum);
+            }
+            tag.push('-');
+            append_base36(tag, source.mtime_ns);
+        }
+    }
 }
 
 /// Whether `text` can stand between the quotes of a tag (RFC 9110, `etagc`); not empty.
@@ -53,17 +71,29 @@ fn is_opaque(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte > b' ' && byte != b'"' && byte != 0x7f)
 }
 
+/// Digits of the largest number in base 36.
+const MAX_DIGITS: usize = 13;
+
 /// Number in base 36, lower case.
-pub fn base36(mut number: u64) -> String {
-    let mut digits = Vec::with_capacity(13);
-    loop {
-        let digit = u32::try_from(number % 36).unwrap_or_default();
-        digits.push(char::from_digit(digit, 36).unwrap_or('0'));
+pub fn base36(number: u64) -> String {
+    let mut text = String::with_capacity(MAX_DIGITS);
+    append_base36(&mut text, number);
+    text
+}
+
+fn append_base36(text: &mut String, mut number: u64) {
+    let mut digits = ['0'; MAX_DIGITS];
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit =
+            u32::try_from(number % 36).ok().and_then(|n| char::from_digit(n, 36)).unwrap_or('0');
         number /= 36;
+        used += 1;
         if number == 0 {
-            return digits.iter().rev().collect();
+            break;
         }
     }
+    text.extend(digits.iter().skip(MAX_DIGITS - used));
 }
 
 #[cfg(test)]

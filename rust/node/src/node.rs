@@ -56,8 +56,7 @@ impl Node {
 
     /// The target, where it may answer without being asked by the ordinary way.
     pub(crate) fn quick_target(&self) -> Option<&Target> {
-        let parts = self.target().filter(|_| self.ctx.is_ready())?;
-        (!self.ctx.tasks.stop().is_cancelled()).then_some(&*parts.target)
+        self.target().filter(|_| self.ctx.is_ready()).map(|parts| &*parts.target)
     }
 
     /// Puts the opened target in place; later calls change nothing.

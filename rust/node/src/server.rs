@@ -71,12 +71,7 @@ async fn connection(
     // The kernel counts while hyper waits for room to write, so no timer runs per request.
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, stall);
     let Some(tls) = tls else {
-        let queue = Arc::new(Queue::default());
-        let answered = Answered::default();
-        let io = SendfileIo::new(stream, Arc::clone(&queue));
-        let io = QuickIo::new(io, Arc::clone(&node), answered.clone());
-        let send = |reply| Outgoing::over(&queue, answered.clone(), reply);
-        return requests(&node, io, remote, PLAIN_BUFFER_BYTES, send).await;
+        return plain(&node, stream, remote).await;
     };
     let shaken = tokio::select! {
         shaken = tls.accept(stream) => shaken,
@@ -84,11 +79,44 @@ async fn connection(
     };
     match shaken {
         Ok(stream) => {
+            let _open = Open::count(&node);
             let io = TokioIo::new(stream);
             requests(&node, io, remote, TLS_BUFFER_BYTES, Outgoing::plain).await;
         }
         // Scanners and clients without our authority do this all day.
         Err(err) => tracing::debug!(%remote, error = %err, "no TLS handshake"),
+    }
+}
+
+async fn plain(node: &Arc<Node>, stream: TcpStream, remote: SocketAddr) {
+    let _open = Open::count(node);
+    let queue = Arc::new(Queue::default());
+    let answered = Answered::default();
+    let io = SendfileIo::new(stream, Arc::clone(&queue));
+    let mut io = QuickIo::new(io, Arc::clone(node), answered.clone());
+    match io.alone(node.ctx().tasks.stop()).await {
+        Ok(true) => {
+            let send = |reply| Outgoing::over(&queue, answered.clone(), reply);
+            requests(node, io, remote, PLAIN_BUFFER_BYTES, send).await;
+        }
+        Ok(false) => {}
+        Err(err) => tracing::debug!(%remote, error = %err, "connection ended early"),
+    }
+}
+
+/// One of the open connections.
+struct Open<'a>(&'a Node);
+
+impl<'a> Open<'a> {
+    fn count(node: &'a Node) -> Self {
+        node.ctx().metrics.connections.inc();
+        Self(node)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.ctx().metrics.connections.dec();
     }
 }
 
@@ -101,8 +129,6 @@ async fn requests(
     buffer_bytes: usize,
     outgoing: impl Fn(Reply) -> http::Response<Outgoing>,
 ) {
-    let open = &node.ctx().metrics.connections;
-    open.inc();
     let service = service_fn(|request| async {
         Ok::<_, Infallible>(outgoing(node.answer(request, remote).await))
     });
@@ -123,7 +149,6 @@ async fn requests(
         // Clients hang up whenever they like; worth a line only to someone who looks for it.
         tracing::debug!(%remote, error = %err, "connection ended early");
     }
-    open.dec();
 }
 
 /// Binds `address`; an error names the address and the remedy.

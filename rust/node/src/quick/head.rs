@@ -29,7 +29,8 @@ pub(super) fn parse(received: &[u8]) -> Head<'_> {
         return UNKNOWN;
     };
     let beyond = (received.len() - length) as u64;
-    let Some(left) = body_length(method, request.headers).and_then(|n| n.checked_sub(beyond)) else {
+    let Some(left) = body_length(method, request.headers).and_then(|n| n.checked_sub(beyond))
+    else {
         return UNKNOWN;
     };
     let asked = if beyond == 0 { asked(method, target, request.headers) } else { None };

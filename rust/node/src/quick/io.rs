@@ -1,94 +1,151 @@
 //! The stream under hyper that answers what it can before hyper sees it.
 
-use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::date::add_date;
 use super::head::{Head, parse};
 use super::lane::{Answered, Lane};
+use super::scratch::Scratch;
 use crate::node::Node;
 use crate::sendfile::SendfileIo;
-use crate::target::hot::{Answer, Asked, MAX_BODY};
+use crate::target::hot::{Answer, Asked};
 
 /// Most bytes read at once. hyper doubles its buffer while reads fill it, up to 408 KiB per connection. With reads
 /// of this size it stops at 64 KiB, which stays in a processor's cache from the socket to the aligned buffer
 /// that it is copied to, and below the size from which malloc returns the slow place 16 bytes into a page.
 const RECEIVE_BYTES: usize = 60 << 10;
-/// Where the kernel copies to fastest.
-const PAGE: usize = 4096;
+/// A connection without hyper that was not used for this long, and at most twice as long, is closed.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// A plain connection.
 pub(crate) struct QuickIo {
     io: SendfileIo,
     node: Arc<Node>,
     lane: Lane,
+    /// What was received before there was a hyper to receive it.
+    first: Bytes,
     /// What of an answer the socket has not taken yet.
     rest: Bytes,
 }
 
-/// What one worker writes answers to; what does not leave at once is copied.
-struct Scratch {
-    head: Vec<u8>,
-    /// [`MAX_BODY`] bytes from a page's beginning on, somewhere within.
-    body: Vec<u8>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> =
-        const { RefCell::new(Scratch { head: Vec::new(), body: Vec::new() }) };
-}
-
-impl Scratch {
-    /// Empty lines, and space for a body.
-    fn parts(&mut self) -> (&mut Vec<u8>, &mut [u8]) {
-        self.head.clear();
-        self.body.resize(MAX_BODY + PAGE, 0);
-        let start = Some(self.body.as_ptr().align_offset(PAGE)).filter(|n| *n < PAGE).unwrap_or(0);
-        let body = self.body.get_mut(start..start + MAX_BODY).unwrap_or_default();
-        (&mut self.head, body)
-    }
+/// What became of what a connection without hyper received.
+enum Received {
+    Answered,
+    ForHyper,
+    End,
 }
 
 impl QuickIo {
     /// Over `io`; `answered` is set when a body of hyper's answers has ended.
     pub(crate) fn new(io: SendfileIo, node: Arc<Node>, answered: Answered) -> Self {
-        Self { io, node, lane: Lane::new(answered), rest: Bytes::new() }
+        Self { io, node, lane: Lane::new(answered), first: Bytes::new(), rest: Bytes::new() }
     }
 
-    /// Answers what is asked. `false`: that is hyper's to do.
-    fn answer(&mut self, asked: &Asked<'_>, cx: &mut Context<'_>) -> io::Result<bool> {
-        let Some(target) = self.node.quick_target() else { return Ok(false) };
-        SCRATCH.with_borrow_mut(|scratch| {
-            let (head, body) = scratch.parts();
-            head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-            let Some(written) = target.hot(asked, &mut Answer { head, body }) else {
-                return Ok(false);
-            };
-            add_date(head);
-            head.extend_from_slice(b"\r\n");
-            let body = body.get(..written.length).unwrap_or_default();
-            let slices = [IoSlice::new(head), IoSlice::new(body)];
-            let sent = match Pin::new(&mut self.io).poll_write_vectored(cx, &slices) {
-                Poll::Ready(sent) => sent?,
-                Poll::Pending => 0,
-            };
-            if sent < head.len() + body.len() {
-                let mut rest = [&**head, body].concat();
-                rest.drain(..sent);
-                self.rest = written.permit.attach(rest.into());
+    /// Answers requests until one comes that is for hyper. `false`: the connection has ended or was idle for too
+    /// long, or the node stops.
+    ///
+    /// # Errors
+    ///
+    /// Those of the connection.
+    pub(crate) async fn alone(&mut self, stop: &CancellationToken) -> io::Result<bool> {
+        let mut stopped = pin!(stop.cancelled());
+        let mut idle = pin!(tokio::time::sleep(IDLE));
+        let (mut asked, mut used) = (false, false);
+        poll_fn(|cx| {
+            let mut answered = false;
+            loop {
+                match self.poll_request(cx)? {
+                    Poll::Ready(Received::Answered) => answered = true,
+                    Poll::Ready(Received::ForHyper) => return Poll::Ready(Ok(true)),
+                    Poll::Ready(Received::End) => return Poll::Ready(Ok(false)),
+                    Poll::Pending => break,
+                }
             }
-            Ok(true)
+            used |= answered || !self.rest.is_empty();
+            // Both know whom to wake since they were asked first; asking for every request costs more than looking.
+            if answered && asked && !stop.is_cancelled() && !idle.is_elapsed() {
+                return Poll::Pending;
+            }
+            asked = true;
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(false));
+            }
+            while idle.as_mut().poll(cx).is_ready() {
+                if !std::mem::take(&mut used) {
+                    return Poll::Ready(Ok(false));
+                }
+                idle.as_mut().reset(Instant::now() + IDLE);
+            }
+            Poll::Pending
         })
+        .await
+    }
+
+    /// Receives and answers one request, if that may be done here.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        ready!(self.poll_rest(cx))?;
+        Scratch::lend(|scratch| {
+            let (space, answer) = scratch.parts();
+            let mut space = ReadBuf::new(space);
+            ready!(Pin::new(&mut self.io).poll_read(cx, space.unfilled()))?;
+            let received = space.filled();
+            if received.is_empty() {
+                return Poll::Ready(Ok(Received::End));
+            }
+            let Head { asked, left } = parse(received);
+            if let Some(asked) = asked
+                && self.answer(&asked, answer, cx)?
+            {
+                return Poll::Ready(Ok(Received::Answered));
+            }
+            self.lane.hand(left);
+            self.first = Bytes::copy_from_slice(received);
+            Poll::Ready(Ok(Received::ForHyper))
+        })
+    }
+
+    /// Answers what is asked. `false`: that is for hyper to do.
+    fn answer(
+        &mut self,
+        asked: &Asked<'_>,
+        mut answer: Answer<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool> {
+        let Some(target) = self.node.quick_target() else { return Ok(false) };
+        answer.head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        let Some(written) = target.hot(asked, &mut answer) else { return Ok(false) };
+        let Answer { head, body } = answer;
+        add_date(head);
+        head.extend_from_slice(b"\r\n");
+        let body = body.get(..written.length).unwrap_or_default();
+        let slices = [IoSlice::new(head), IoSlice::new(body)];
+        let sent = match Pin::new(&mut self.io).poll_write_vectored(cx, &slices) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        if sent < head.len() + body.len() {
+            let mut rest = [&**head, body].concat();
+            rest.drain(..sent);
+            self.rest = written.permit.attach(rest.into());
+        }
+        Ok(true)
     }
 
     /// Sends what is left of an answer.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         while !self.rest.is_empty() {
             let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.rest))?;
             if sent == 0 {
@@ -111,6 +168,10 @@ impl Read for QuickIo {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let most = buf.remaining().min(RECEIVE_BYTES);
+        if !this.first.is_empty() {
+            buf.put_slice(&this.first.split_to(most.min(this.first.len())));
+            return Poll::Ready(Ok(()));
+        }
         loop {
             ready!(this.poll_rest(cx))?;
             let begins = this.lane.begins();
@@ -122,7 +183,7 @@ impl Read for QuickIo {
             if begins {
                 let Head { asked, left } = parse(received);
                 if let Some(asked) = asked.filter(|_| this.lane.may_answer())
-                    && this.answer(&asked, cx)?
+                    && Scratch::lend(|scratch| this.answer(&asked, scratch.parts().1, cx))?
                 {
                     continue;
                 }

@@ -4,7 +4,8 @@
 //! into a request, finding a handler, building a map of headers, and writing that out again. So the stream under
 //! hyper looks at what arrives first. One whole head of a GET or HEAD, of an object that is open and in memory, it
 //! answers itself; hyper never sees those bytes, and takes the connection for an idle one. All else, and
-//! everything unusual, it hands on as it came. What makes this sound:
+//! everything unusual, it hands on as it came. A connection gets its hyper with the first request that needs one.
+//! What makes this sound:
 //!
 //! - it answers only between requests: when all that hyper was given are whole requests, counted by their length, and
 //!   all answers to them have been written ([`Lane`]). Where that cannot be told for certain, the
@@ -20,6 +21,7 @@ mod date;
 mod head;
 mod io;
 mod lane;
+mod scratch;
 
 pub(crate) use io::QuickIo;
 pub(crate) use lane::Answered;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use aistore_core::bucket::Bucket;
 use aistore_core::checksum::ChecksumType;
-use aistore_core::etag::{CUSTOM_ETAG, EtagSource, bare_etag};
+use aistore_core::etag::{CUSTOM_ETAG, EtagSource, bare_etag, strong_etag};
 use aistore_core::headers;
 use aistore_core::http_date::{http_date, parse_http_date};
 use aistore_store::ObjectMeta;
@@ -43,7 +43,9 @@ impl HeaderSink for HeaderMap {
 impl HeaderSink for Vec<u8> {
     fn add(&mut self, name: &'static str, value: &[u8]) {
         // As `HeaderValue` has it; a line break would begin a header of its own.
-        if value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f)) {
+        let bad = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
+        // All of them whatever comes: that is done in a few steps for many at once.
+        if !value.iter().fold(false, |any, byte| any | bad(byte)) {
             self.extend_from_slice(name.as_bytes());
             self.extend_from_slice(b": ");
             self.extend_from_slice(value);
@@ -107,7 +109,7 @@ pub(crate) fn add_validators(to: &mut impl HeaderSink, meta: &ObjectMeta) {
 }
 
 fn add_etag(to: &mut impl HeaderSink, meta: &ObjectMeta) {
-    to.add(ETAG, ["\"", &bare_etag_of(meta), "\""].concat().as_bytes());
+    add(to, ETAG, &strong_etag(etag_source(meta)));
 }
 
 /// `Last-Modified`: what the backend said, else when the object was put.
@@ -120,14 +122,18 @@ fn add_last_modified(to: &mut impl HeaderSink, meta: &ObjectMeta) {
 
 /// The strong entity tag of a version, without quotes.
 pub(crate) fn bare_etag_of(meta: &ObjectMeta) -> String {
-    bare_etag(EtagSource {
+    bare_etag(etag_source(meta))
+}
+
+fn etag_source(meta: &ObjectMeta) -> EtagSource<'_> {
+    EtagSource {
         custom: meta.custom.get(CUSTOM_ETAG).map(String::as_str),
         kind: meta.checksum_type,
         checksum: &meta.checksum,
         chunked: meta.chunked,
         size: meta.size,
         mtime_ns: meta.mtime_ns,
-    })
+    }
 }
 
 /// When a version was made, in seconds since the epoch; the moment that `Last-Modified` names.
