@@ -15,11 +15,11 @@ use crate::target::buffers::{BufferPool, Pieces};
 use crate::target::read::{ColdRead, Extent, Supply, cold_read, poll_cold};
 
 /// Shorter bodies are copied: one read and one write cost less than two calls and the checks.
-pub(crate) const MIN_BYTES: u64 = 32 << 10;
+pub(crate) const MIN_BYTES: usize = 32 << 10;
 
 /// Whether sending this from the file beats copying it.
 pub(crate) fn worth_it(extent: &Extent) -> bool {
-    extent.length() >= MIN_BYTES
+    extent.length() >= MIN_BYTES as u64
 }
 
 /// The bytes of a reply that may be sent from the file instead of its body.

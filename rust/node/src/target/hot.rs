@@ -161,7 +161,9 @@ impl Target {
             Some(props) => {
                 add_length(head, meta.size);
                 head.add(PRESENT, b"true");
-                props.into_iter().for_each(|prop| prop.add(head, meta, place));
+                for prop in props {
+                    prop.add(head, meta, place);
+                }
             }
             None => add_head_v1(head, meta, &meant.bucket, asked.object, place),
         }
@@ -170,4 +172,4 @@ impl Target {
 }
 
 /// Longest body: longer ones leave better from the file.
-pub(crate) const MAX_BODY: usize = sendfile::MIN_BYTES as usize;
+pub(crate) const MAX_BODY: usize = sendfile::MIN_BYTES;
