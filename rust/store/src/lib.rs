@@ -37,6 +37,9 @@
 //! All calls block on the disk: call them off the async workers. [`ObjectReader::read_at_nowait`] alone
 //! never waits for the disk.
 
+#[cfg(test)]
+extern crate self as aistore_store;
+
 #[macro_use]
 mod steps;
 
@@ -49,6 +52,8 @@ mod commit;
 mod compaction;
 mod config;
 mod copying;
+#[cfg(test)]
+mod crash_model;
 mod descriptors;
 mod destroy;
 mod durability;
@@ -97,6 +102,9 @@ mod tally;
 mod trailer;
 mod uploads;
 mod usage;
+#[cfg(test)]
+#[path = "../tests/verbs/mod.rs"]
+mod verbs;
 mod writer;
 
 pub use appends::{AppendId, AppendState, AppendWriter};

@@ -12,7 +12,7 @@ macro_rules! step {
 }
 
 #[cfg(test)]
-pub(crate) use counting::reached;
+pub(crate) use counting::{END_ENV, reached};
 
 #[cfg(test)]
 mod counting {
@@ -20,19 +20,19 @@ mod counting {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// Number of the step at which the process is to end; 0 to be told of the steps alone.
+    /// The step at which the process is to end, by its name or its number.
     pub(crate) const END_ENV: &str = "STORE_END_AT_STEP";
 
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    static END: OnceLock<Option<u64>> = OnceLock::new();
+    static END: OnceLock<Option<String>> = OnceLock::new();
 
     pub(crate) fn reached(name: &str) {
-        let end = END.get_or_init(|| std::env::var(END_ENV).ok().and_then(|end| end.parse().ok()));
+        let end = END.get_or_init(|| std::env::var(END_ENV).ok());
         let Some(end) = end else { return crate::sync::give_way() };
         let count = COUNT.fetch_add(1, Ordering::SeqCst) + 1;
-        let line = format!("S {count} {name}\n");
-        let _ = std::io::stdout().lock().write_all(line.as_bytes());
-        if count == *end {
+        if name == end || end.parse() == Ok(count) {
+            let line = format!("S {count} {name}\n");
+            let _ = std::io::stdout().lock().write_all(line.as_bytes());
             let own = rustix::process::getpid();
             let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
             // Threads of a process that is being killed may run for a moment.

@@ -131,6 +131,7 @@ pub(crate) fn settle_world(
         }
     }
     // What was begun and not acknowledged is nobody's.
+    world.held.clear();
     world.uploads.retain(|_, upload| !upload.id.is_empty());
     world.sessions.retain(|_, session| !session.id.is_empty());
     end_unknown_uploads(store, setting, &world, under_way, context);

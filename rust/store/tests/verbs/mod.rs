@@ -81,6 +81,9 @@ pub(crate) enum Verb {
     Put(Name, How),
     /// A put that is given up.
     GiveUp(Name),
+    /// Begins a put, which goes on when later verbs are done.
+    Hold(u8, Name),
+    Release(u8),
     Start(u8, Name),
     Part(u8, u32),
     Complete(u8),
@@ -133,13 +136,15 @@ impl Verb {
         let (first, other) = (draw(NAMES), draw(NAMES));
         let (name, slot, small) = (Name(bucket, first), draw(SLOTS), draw(251));
         match number % 128 {
-            0..16 => Self::Put(name, How::Plain),
+            0..13 => Self::Put(name, How::Plain),
+            13..16 => Self::Hold(slot, name),
             16..22 => Self::Put(name, How::Chunked),
             22..25 => Self::Put(name, How::IfAbsent),
             25..28 => Self::Put(name, How::IfThere),
             28..30 => Self::GiveUp(name),
             30..35 => Self::Start(slot, name),
-            35..45 => Self::Part(slot, 1 + u32::from(other) % 3),
+            35..42 => Self::Part(slot, 1 + u32::from(other) % 3),
+            42..45 => Self::Release(slot),
             45..50 => Self::Complete(slot),
             50..52 => Self::Abandon(slot),
             52..57 => Self::Begin(slot, name),
@@ -219,6 +224,8 @@ pub(crate) struct World {
     pub(crate) objects: BTreeMap<String, Object>,
     pub(crate) uploads: BTreeMap<u8, Upload>,
     pub(crate) sessions: BTreeMap<u8, Session>,
+    /// Puts under way, which a crash ends: key and content.
+    pub(crate) held: BTreeMap<u8, (String, u64)>,
 }
 
 impl World {
@@ -232,6 +239,8 @@ impl World {
             }),
             Verb::Begin(slot, _) => !self.sessions.contains_key(slot),
             Verb::Append(slot) | Verb::Flush(slot) => self.sessions.contains_key(slot),
+            Verb::Hold(slot, _) => !self.held.contains_key(slot),
+            Verb::Release(slot) => self.held.contains_key(slot),
             Verb::Rename(name, to) => name.1 != *to,
             _ => true,
         }
@@ -253,6 +262,13 @@ impl World {
                     self.objects.insert(name.key(), fresh());
                 }
             }
+            Verb::Hold(slot, name) => drop(self.held.insert(*slot, (name.key(), count))),
+            Verb::Release(slot) => {
+                let (key, count) = self.held.remove(slot).unwrap();
+                let (pieces, custom) = (held(count), String::new());
+                self.objects.insert(key, Object { pieces, custom });
+            }
+            Verb::Back | Verb::Reopen => self.held.clear(),
             Verb::Start(slot, name) => {
                 let (id, parts) = (said.to_owned(), BTreeMap::new());
                 let upload = Upload { bucket: name.0, name: name.text(), id, parts };
@@ -296,7 +312,10 @@ impl World {
                 self.sessions.retain(|_, session| session.bucket != *bucket);
             }
             // Uploads are in the index alone.
-            Verb::Rebuild => self.uploads.clear(),
+            Verb::Rebuild => {
+                self.uploads.clear();
+                self.held.clear();
+            }
             _ => {}
         }
     }
@@ -308,10 +327,23 @@ impl World {
     }
 }
 
+/// What a put is made of that goes on over other verbs: more than is held back in memory if it is in one piece.
+pub(crate) fn held(count: u64) -> Vec<u64> {
+    if is_held_in_parts(count) { vec![count] } else { vec![LARGE, count] }
+}
+
+pub(crate) fn is_held_in_parts(count: u64) -> bool {
+    count.is_multiple_of(2)
+}
+
+/// Number of a content that is large.
+const LARGE: u64 = u64::MAX;
+
 /// Content number so much: its bytes and its size follow from the number.
 pub(crate) fn content(number: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(number ^ 0x5eed);
     let size = match random.u8(..100) {
+        _ if number == LARGE => 80_000,
         0..5 => 0,
         5..70 => random.usize(..2_000),
         70..85 => random.usize(2_000..9_000),
