@@ -203,7 +203,7 @@ async fn files_are_read_out_of_shards() {
     let mut assembler =
         fixture.assembler(zip, HashMap::new(), Vec::new(), TAR_LAYOUT, OnFailure::Mark(8));
     let err = collect(&mut assembler).await.unwrap_err();
-    assert!(err.status == 501 && err.message.contains("ais://b/s.zip"), "{err}");
+    assert!(err.status == 400 && err.message.contains("ais://b/s.zip"), "{err}");
 }
 
 #[tokio::test]
