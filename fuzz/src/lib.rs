@@ -12,6 +12,7 @@ mod listing;
 mod names;
 mod query;
 mod range;
+mod shards;
 mod stored;
 
 pub use actions::actions;
@@ -25,6 +26,7 @@ pub use listing::listing;
 pub use names::names;
 pub use query::query;
 pub use range::range;
+pub use shards::{lz4, tar, zip};
 pub use stored::stored;
 
 /// The input as text, or nothing to do.
