@@ -229,17 +229,12 @@ impl AppendWriter {
                 return Err(self.conflict(stands_at));
             }
             // Written again: who wrote it first may have ended before it was on the disk.
-            Some(_) if self.policy == WritePolicy::Immediate => {
+            Some(_) => {
                 let mark = marks::read(&self.path)?;
-                self.write_through(mark.unwrap_or_else(|| self.mark()))?;
+                self.write_mark(mark.unwrap_or_else(|| self.mark()))?;
             }
-            Some(_) => {}
             None => {
-                if self.policy == WritePolicy::Immediate {
-                    self.write_through(self.mark())?;
-                } else {
-                    marks::write(&self.path, self.mark(), false)?;
-                }
+                self.write_mark(self.mark())?;
                 step!("append: mark written");
                 self.busy.keep_hasher(self.state, self.hasher.take());
             }
@@ -250,6 +245,17 @@ impl AppendWriter {
 
     fn mark(&self) -> Mark {
         Mark { before: self.before, size: self.state.size }
+    }
+
+    /// Writes the mark; on return it and the bytes are as durable as the policy of the bucket says.
+    fn write_mark(&self, mark: Mark) -> Result<(), StoreError> {
+        if self.policy == WritePolicy::Immediate {
+            return self.write_through(mark);
+        }
+        let written = marks::write(&self.path, mark, false)?;
+        let (id, file) = (self.state.id.0, self.file.try_clone().ok());
+        self.mountpath.unsynced.session(id, file, written, self.policy);
+        Ok(())
     }
 
     /// Writes the mark, and brings the bytes, the mark and the names of both to the disk.

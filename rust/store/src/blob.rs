@@ -183,10 +183,7 @@ impl TmpFile {
         self.name = None;
         mountpath.unsynced.dirs(changed, policy);
         if policy == WritePolicy::Delayed {
-            let file = self.file.try_clone();
-            let file =
-                file.map_err(|source| StoreError::io(mountpath.path(), "keep open", source))?;
-            mountpath.unsynced.file(blob, file, policy);
+            mountpath.unsynced.file(blob, self.file.try_clone().ok(), policy);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde::{Deserialize, Serialize};
 
 use crate::Store;
@@ -333,7 +334,14 @@ fn the_process_may_end_at_every_step() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    // The same cases each time: a fault that is found must be found again by whoever looks for it. Other cases:
+    // PROPTEST_CASES.
+    #![proptest_config(ProptestConfig {
+        cases: 8,
+        max_shrink_iters: 300,
+        rng_seed: RngSeed::Fixed(8),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_store_that_ends_anywhere_is_as_the_model_says(

@@ -41,25 +41,36 @@ impl Policies {
         Self(Arc::new(ArcSwap::from_pointee(table)))
     }
 
-    /// Names the policies of buckets; the rest keep the one that they have.
-    pub(crate) fn set(&self, named: HashMap<u64, WritePolicy>) {
-        let other = self.0.load().other;
+    /// Names the policies of buckets; the rest keep the one that they have. Returns whether one that was not
+    /// immediate is now.
+    pub(crate) fn set(&self, named: HashMap<u64, WritePolicy>) -> bool {
+        let before = self.0.load_full();
+        let other = before.other;
         let strictest = named.values().copied().fold(other, stricter);
-        self.0.store(Arc::new(Table { other, named, strictest }));
+        let now = Arc::new(Table { other, named, strictest });
+        self.0.store(Arc::clone(&now));
+        let immediate = |table: &Table, bid| table.of(bid) == WritePolicy::Immediate;
+        let mut known = before.named.keys().chain(now.named.keys()).chain([&RESERVED_BID]);
+        known.any(|bid| immediate(&now, *bid) && !immediate(&before, *bid))
     }
 
     pub(crate) fn of(&self, bid: u64) -> WritePolicy {
-        let table = self.0.load();
-        if bid == RESERVED_BID {
-            // Uploads and intents are of any bucket.
-            return table.strictest;
-        }
-        table.named.get(&bid).copied().unwrap_or(table.other)
+        self.0.load().of(bid)
     }
 
     /// The policy of the bucket that an index key belongs to.
     pub(crate) fn of_key(&self, key: &[u8]) -> WritePolicy {
         self.of(codec::bid_of(key))
+    }
+}
+
+impl Table {
+    fn of(&self, bid: u64) -> WritePolicy {
+        if bid == RESERVED_BID {
+            // Uploads and intents are of any bucket.
+            return self.strictest;
+        }
+        self.named.get(&bid).copied().unwrap_or(self.other)
     }
 }
 
@@ -81,6 +92,10 @@ pub(crate) struct Unsynced {
     syncing: Mutex<()>,
     /// With the next write-back.
     lazy: Mutex<Pending>,
+    /// Held while `lazy` is synced, for the reason of `syncing`; taken after that.
+    writing_back: Mutex<()>,
+    /// Whether what is lazy has become urgent.
+    hastened: AtomicBool,
     /// Whether the index has entries that may be in memory alone. Held while it is synced, for the same reason.
     index: Mutex<bool>,
     /// Segments below this one have their names on the disk.
@@ -99,12 +114,31 @@ pub(crate) struct Unsynced {
 struct Pending {
     segments: BTreeSet<u32>,
     dirs: BTreeSet<Dir>,
-    files: HashMap<BlobId, File>,
+    files: HashMap<Held, File>,
     /// Whether there were too many files to keep open.
     overflow: bool,
 }
 
+/// What a file that is kept open is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Held {
+    Blob(BlobId),
+    /// An append session.
+    Session(u64),
+    /// Its mark.
+    Mark(u64),
+}
+
 impl Pending {
+    fn hold(&mut self, what: Held, file: Option<File>) {
+        match file {
+            Some(file) if self.files.len() < MAX_FILES || self.files.contains_key(&what) => {
+                self.files.insert(what, file);
+            }
+            _ => self.overflow = true,
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.segments.is_empty() && self.dirs.is_empty() && self.files.is_empty() && !self.overflow
     }
@@ -135,19 +169,37 @@ impl Unsynced {
         }
     }
 
-    /// Notes the file of a blob whose bytes were not synced.
-    pub(crate) fn file(&self, blob: BlobId, file: File, policy: WritePolicy) {
-        let Some(mut pending) = self.pending(policy) else { return };
-        if pending.files.len() < MAX_FILES {
-            pending.files.insert(blob, file);
-        } else {
-            pending.overflow = true;
+    /// Notes the file of a blob whose bytes were not synced; the whole file system where it is not at hand.
+    pub(crate) fn file(&self, blob: BlobId, file: Option<File>, policy: WritePolicy) {
+        if let Some(mut pending) = self.pending(policy) {
+            pending.hold(Held::Blob(blob), file);
         }
+    }
+
+    /// Notes an append that was not synced: the file of the session, and its mark.
+    pub(crate) fn session(&self, id: u64, file: Option<File>, mark: File, policy: WritePolicy) {
+        let Some(mut pending) = self.pending(policy) else { return };
+        pending.hold(Held::Session(id), file);
+        pending.hold(Held::Mark(id), Some(mark));
+        pending.dirs.insert(Dir::Appends);
+    }
+
+    /// Leaves it to the next write-back, or to the first change that must be on the disk before, to sync what a run
+    /// wrote that did not end in order.
+    pub(crate) fn note_interrupted(&self) {
+        lock(&self.lazy).overflow = true;
+        self.hasten();
+    }
+
+    /// Makes the next commit of a bucket whose policy is immediate sync all that was written before: a policy
+    /// became stricter, and what is acknowledged under it may rely on anything.
+    pub(crate) fn hasten(&self) {
+        self.hastened.store(true, Ordering::Relaxed);
     }
 
     /// Lets go of a blob that is removed: an open file keeps its space.
     pub(crate) fn forget(&self, blob: BlobId) {
-        let _closed = lock(&self.lazy).files.remove(&blob);
+        let _closed = lock(&self.lazy).files.remove(&Held::Blob(blob));
     }
 
     /// Notes a write of the index that was not synced.
@@ -187,12 +239,22 @@ impl Unsynced {
     /// Syncs what a commit that is about to be acknowledged relies on.
     pub(crate) fn sync_urgent(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
         let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.hastened.swap(false, Ordering::Relaxed) {
+            let unpromised = self.take_unpromised();
+            lock(&self.lazy).overflow |= unpromised;
+            self.sync_lazy(files, segments)?;
+        }
         self.sync(&self.urgent, files, segments)
     }
 
     /// Syncs all that was written before.
     pub(crate) fn sync_all(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
         self.sync_urgent(files, segments)?;
+        self.sync_lazy(files, segments)
+    }
+
+    fn sync_lazy(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
+        let _alone = self.writing_back.lock().unwrap_or_else(PoisonError::into_inner);
         self.sync(&self.lazy, files, segments)
     }
 

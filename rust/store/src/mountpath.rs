@@ -167,6 +167,10 @@ impl Mountpath {
             tracing::info!(mountpath = %files.mountpath().display(), torn, "unfinished uploads removed");
         }
         let clean = run.as_ref().is_some_and(|run| run.clean);
+        let unsynced = Unsynced::default();
+        if run.is_some() && !clean {
+            unsynced.note_interrupted();
+        }
         let segments = Segments::open(files.path("segments"), clean, limits)?;
         let (index, rebuilt) = index(&files, &segments)?;
         step!("open: index opened");
@@ -215,7 +219,7 @@ impl Mountpath {
             interrupted: !clean || rebuilt.is_some(),
             first_of_run: BlobId(last),
             policies,
-            unsynced: Unsynced::default(),
+            unsynced,
             committer: Committer::default(),
             ids: BlobIds::new(BlobId(last), run.id_ceiling),
             run: Mutex::new(run),

@@ -371,7 +371,10 @@ impl Store {
     /// Sets how durable the changes of each bucket are when they return, by bucket id. Buckets that are not named
     /// have the policy of [`StoreConfig::write_policy`].
     pub fn set_write_policies(&self, policies: HashMap<u64, WritePolicy>) {
-        self.shared.policies.set(policies);
+        if self.shared.policies.set(policies) {
+            let set = self.shared.set();
+            set.members().iter().for_each(|one| one.unsynced.hasten());
+        }
     }
 
     /// Brings to the disk what was written to buckets whose policy is [`WritePolicy::Delayed`]: call it every

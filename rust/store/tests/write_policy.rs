@@ -109,6 +109,48 @@ fn a_delayed_change_is_written_back_later_and_others_never() {
 }
 
 #[test]
+fn appends_are_written_back_and_one_that_is_sent_again_is_synced_again() {
+    let fixture = Fixture::new(1);
+    let store = open(&fixture, WritePolicy::Delayed);
+    let name = uname(BID, "log");
+    let append = |state, bytes: &[u8]| {
+        let mut writer = store.continue_append((BID, &name), state).unwrap();
+        writer.write(bytes).unwrap();
+        writer.finish().unwrap()
+    };
+    let first = store.begin_append((BID, &name, "log"), ChecksumType::Xxhash2).unwrap();
+    let first = first.finish().unwrap();
+    append(first, b"one");
+    assert!(syncs(&store, || store.write_back().unwrap()) >= 3, "bytes, mark and their names");
+    assert_eq!(syncs(&store, || store.write_back().unwrap()), 0);
+    store.set_write_policies([(BID, WritePolicy::Immediate)].into());
+    // The answer to the first attempt may have been an error of the disk, or the end of the process.
+    let again = syncs(&store, || {
+        append(first, b"one");
+    });
+    assert!(again >= 2, "{again}");
+}
+
+#[test]
+fn what_a_stricter_policy_relies_on_is_synced_with_its_first_change() {
+    for fixture in [Fixture::new(1), Fixture::of_files(1)] {
+        for loose in [WritePolicy::Delayed, WritePolicy::Never] {
+            let store = open(&fixture, loose);
+            let object = (BID, &*uname(BID, "o"), "o");
+            let id = store.start_upload(object, BTreeMap::new(), ChecksumType::Xxhash2, 7).unwrap();
+            let mut part = store.begin_part((BID, "o"), id, 1, PartOptions::default()).unwrap();
+            part.write(&[1; 90_000]).unwrap();
+            part.finish().unwrap();
+            put(&store, "small", &[1; 500]).unwrap();
+            store.set_write_policies([(BID, WritePolicy::Immediate)].into());
+            is_immediate(&store, "an upload", || {
+                store.complete_upload(object, id, &[1], &options()).unwrap();
+            });
+        }
+    }
+}
+
+#[test]
 fn more_files_than_are_kept_open_are_written_back_too() {
     let fixture = Fixture::of_files(1);
     let store = open(&fixture, WritePolicy::Delayed);

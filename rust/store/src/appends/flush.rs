@@ -99,12 +99,15 @@ impl Store {
         };
         let intent_key = intent::key(state.id);
         if policy == WritePolicy::Immediate {
-            file.sync_data().map_err(|source| StoreError::io(&path, "sync", source))?;
+            mountpath.unsynced.count_sync();
+            let synced = file.sync_data().map_err(|source| StoreError::io(&path, "sync", source));
+            // The session goes on, and its next flush would seem to succeed.
+            synced.inspect_err(|error| mountpath.note_failure(error))?;
         }
         intent.begin(&intent_key, (&mountpath, &path), (&home, meta.blob))?;
         mountpath.unsynced.dirs([Dir::Appends, Dir::Blobs, shard_of(blob)], policy);
         if policy == WritePolicy::Delayed {
-            mountpath.unsynced.file(blob, file, policy);
+            mountpath.unsynced.file(blob, Some(file), policy);
         }
         step!("flush: file is a blob");
         let mut steps = vec![Step::set(&home, key.clone(), intent.value)];

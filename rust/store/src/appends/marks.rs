@@ -55,12 +55,12 @@ pub(crate) fn session_of(name: &str) -> Option<&str> {
 }
 
 /// Writes the mark; it survives the end of the process, with `sync` loss of power, but for its name.
-pub(crate) fn write(session: &Path, mark: Mark, sync: bool) -> Result<(), StoreError> {
+pub(crate) fn write(session: &Path, mark: Mark, sync: bool) -> Result<File, StoreError> {
     let path = path_of(session);
     let write = || {
         let file = File::options().write(true).create(true).truncate(false).open(&path)?;
         file.write_all_at(&mark.encode(), 0)?;
-        if sync { file.sync_data() } else { Ok(()) }
+        if sync { file.sync_data().map(|()| file) } else { Ok(file) }
     };
     write().map_err(|source| StoreError::io(&path, "write to", source))
 }

@@ -218,12 +218,15 @@ impl Segments {
         let bound = numbers::reserve(&self.dir, number, self.bound.load(Ordering::Relaxed))?;
         self.bound.store(bound, Ordering::Relaxed);
         let (path, salt) = (self.path(number), fastrand::u32(..));
-        let create = || -> io::Result<File> {
-            let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-            std::os::unix::fs::FileExt::write_all_at(&file, &record::preamble(salt), 0)?;
-            Ok(file)
-        };
-        let file = create().map_err(|source| StoreError::io(&path, "create", source))?;
+        let failed = |source| StoreError::io(&path, "create", source);
+        let made = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = made.map_err(failed)?;
+        let begun = std::os::unix::fs::FileExt::write_all_at(&file, &record::preamble(salt), 0);
+        begun.map_err(|source| {
+            // Best effort: it is in the way of the next attempt, and nothing lies in it.
+            let _ = fs::remove_file(&path);
+            failed(source)
+        })?;
         step!("segment: begun");
         let file = Arc::new(file);
         let mut table = self.table();
