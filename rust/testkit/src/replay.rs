@@ -17,6 +17,7 @@
 //! What this does not model: sectors that come back as garbage, and disks that lie about what they have written.
 
 mod contents;
+mod image;
 mod names;
 
 use std::collections::{BTreeMap, HashMap};
@@ -68,6 +69,9 @@ impl Recording {
         random: &mut fastrand::Rng,
         to: &Path,
     ) -> io::Result<()> {
+        // What was there before is there in any case.
+        let known = self.events.iter().take_while(|event| matches!(event, Event::Known { .. }));
+        let point = point.max(known.count());
         let events = self.events.get(..point).unwrap_or(&self.events);
         let syncs = attempts(events);
         let tree = names::surviving(events, &syncs, mood.names, random);
@@ -97,14 +101,13 @@ impl Recording {
             }
             let start = match base {
                 Some(base) if before.nodes.contains_key(&id) => {
-                    fs::read(base.join(os(&before.path(id))))?
+                    image::Image::read(&base.join(os(&before.path(id))))?
                 }
-                _ => Vec::new(),
+                _ => image::Image::default(),
             };
             let changes = changes.get(&id).map(Vec::as_slice).unwrap_or_default();
             let syncs = syncs.get(&id).map(Vec::as_slice).unwrap_or_default();
-            let content = contents::surviving(start, changes, syncs, mood.contents, random);
-            fs::write(&path, content)?;
+            contents::surviving(start, changes, syncs, mood.contents, random).store(&path)?;
             made.insert(id, path);
         }
         Ok(())

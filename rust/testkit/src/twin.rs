@@ -31,7 +31,7 @@ static TWIN: OnceLock<Twin> = OnceLock::new();
 /// The file system as this process sees it below one directory.
 ///
 /// Only this process may change what is there, and it may start no other: see the note on filters in `trap`.
-/// Not seen: writes through memory maps, and links to places outside. `O_TMPFILE`, symbolic links and renames
+/// Nothing is brought to the real disk: syncs below the directory are recorded, and return at once. Not seen: writes through memory maps, and links to places outside. `O_TMPFILE`, symbolic links and renames
 /// from and to outside are refused below the directory, with errors that programs expect of such calls.
 #[derive(Debug)]
 pub struct Twin {
@@ -177,7 +177,7 @@ impl Twin {
             libc::SYS_fallocate => self.allocate(a, b, c, d),
             libc::SYS_fsync => self.sync(a, false),
             libc::SYS_fdatasync => self.sync(a, true),
-            libc::SYS_syncfs | libc::SYS_sync => Some(self.sync_all(number, arguments)),
+            libc::SYS_syncfs | libc::SYS_sync => Some(self.sync_all()),
             libc::SYS_openat => self.open(a, b, c, d),
             libc::SYS_openat2 => self.resolve(a, b).map(|_| error(libc::ENOSYS)),
             libc::SYS_renameat => self.rename((a, b), (c, d), 0),

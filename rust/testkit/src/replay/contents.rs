@@ -1,11 +1,11 @@
 //! What a file holds afterwards.
 
 use super::Attempt;
+use super::image::{Image, PAGE};
 use crate::events::Event;
 
 /// What a disk writes at once, or not at all.
-const SECTOR: usize = 512;
-const PAGE: usize = 4096;
+const SECTOR: u64 = 512;
 
 /// Which writes are kept beyond those that last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,21 +35,21 @@ enum Part {
     Nothing,
     All,
     /// What lies before this.
-    Before(usize),
+    Before(u64),
     /// What lies behind this.
-    Behind(usize),
+    Behind(u64),
     /// Each sector or page with this probability.
-    Each(usize, f64),
+    Each(u64, f64),
 }
 
 impl Part {
-    fn random(mood: Contents, chance: f64, length: usize, random: &mut fastrand::Rng) -> Self {
+    fn random(mood: Contents, chance: f64, length: u64, random: &mut fastrand::Rng) -> Self {
         match mood {
             Contents::Nothing => Self::Nothing,
             Contents::All => Self::All,
             Contents::Some => match random.u8(..8) {
-                0 => Self::Before(random.usize(..=length)),
-                1 => Self::Behind(random.usize(..=length)),
+                0 => Self::Before(random.u64(..=length)),
+                1 => Self::Behind(random.u64(..=length)),
                 2 => Self::Each(if random.bool() { SECTOR } else { PAGE }, random.f64()),
                 _ if random.f64() < chance => Self::All,
                 _ => Self::Nothing,
@@ -61,88 +61,79 @@ impl Part {
 /// A file as it comes to the disk.
 struct File {
     /// As programs see it.
-    cache: Vec<u8>,
-    disk: Vec<u8>,
+    cache: Image,
+    disk: Image,
 }
 
 impl File {
     /// Brings the sectors of a range to the disk.
-    fn keep(&mut self, start: usize, end: usize) {
-        let start = start - start % SECTOR;
-        let end = end.next_multiple_of(SECTOR).min(self.cache.len());
-        if self.disk.len() < end {
-            self.disk.resize(end, 0);
-        }
-        if let (Some(to), Some(from)) = (self.disk.get_mut(start..end), self.cache.get(start..end))
-        {
-            to.copy_from_slice(from);
+    fn keep(&mut self, start: u64, end: u64) {
+        let end = end.next_multiple_of(SECTOR).min(self.cache.length());
+        let mut at = start - start % SECTOR;
+        while at < end {
+            let next = (at / PAGE * PAGE + PAGE).min(end);
+            self.disk.write(at, self.cache.within_page(at, next));
+            at = next;
         }
     }
 }
 
 /// The content after loss of power.
 pub(super) fn surviving(
-    start: Vec<u8>,
+    start: Image,
     changes: &[(u64, &Event)],
     syncs: &[Attempt],
     mood: Contents,
     random: &mut fastrand::Rng,
-) -> Vec<u8> {
+) -> Image {
     let mut file = File { disk: start.clone(), cache: start };
     let chance = random.f64();
     // The length that it has at least.
-    let mut least = file.disk.len();
+    let mut least = file.disk.length();
     for (at, event) in changes {
         let covering = syncs.iter().filter(|attempt| attempt.covers > *at);
         // The first attempt decides, be it a failure: a later one does not try again.
         let lasts = covering.min_by_key(|attempt| attempt.covers).is_some_and(|one| !one.failed);
         match event {
             Event::Truncate { length, .. } => {
-                let length = usize::try_from(*length).unwrap_or(usize::MAX);
-                file.cache.resize(length, 0);
+                file.cache.set_length(*length);
                 let keep = match mood {
                     Contents::Nothing => false,
                     Contents::All => true,
                     Contents::Some => random.f64() < chance,
                 };
                 if lasts || keep {
-                    file.disk.resize(length, 0);
-                    least = if lasts { length } else { least.min(length) };
+                    file.disk.set_length(*length);
+                    least = if lasts { *length } else { least.min(*length) };
                 }
             }
             Event::Write { offset, data, .. } => {
-                let start = usize::try_from(*offset).unwrap_or(usize::MAX);
-                let end = start.saturating_add(data.len());
-                if file.cache.len() < end {
-                    file.cache.resize(end, 0);
-                }
-                if let Some(to) = file.cache.get_mut(start..end) {
-                    to.copy_from_slice(data);
-                }
+                let end = offset.saturating_add(data.len() as u64);
+                file.cache.write(*offset, data);
                 if lasts {
                     // The length as well, whatever cut it before.
-                    file.disk.resize(file.cache.len(), 0);
-                    file.keep(start, end);
-                    least = file.disk.len();
+                    file.disk.set_length(file.cache.length());
+                    file.keep(*offset, end);
+                    least = file.disk.length();
                 } else {
-                    keep_part(&mut file, (start, end), mood, chance, random);
+                    keep_part(&mut file, (*offset, end), mood, chance, random);
                 }
             }
             _ => {}
         }
     }
-    let length = file.disk.len();
+    let length = file.disk.length();
     if mood == Contents::Some && length > least && random.u8(..4) == 0 {
-        file.disk.truncate(random.usize(least..=length));
-    } else if mood == Contents::Some && file.cache.len() > length && random.u8(..4) == 0 {
-        file.disk.resize(random.usize(length..=file.cache.len()), 0);
+        file.disk.set_length(random.u64(least..=length));
+    } else if mood == Contents::Some && file.cache.length() > length && random.u8(..4) == 0 {
+        file.disk.set_length(random.u64(length..=file.cache.length()));
     }
     file.disk
 }
 
 fn keep_part(
     file: &mut File,
-    (start, end): (usize, usize),
+    (start, end): (u64, u64),
     mood: Contents,
     chance: f64,
     random: &mut fastrand::Rng,

@@ -5,7 +5,7 @@ use std::sync::MutexGuard;
 use super::{State, Twin, error, failure};
 use crate::events::Event;
 use crate::faults::Call;
-use crate::trap::{self, identify, kernel};
+use crate::trap::{self, Arguments, identify, kernel};
 use crate::tree::{Id, ROOT};
 
 /// A name in a directory, whether it is in use or not.
@@ -89,7 +89,7 @@ impl Twin {
         let (mut state, old, new) = match (state, old, new) {
             (_, None, None) => return None,
             (Some(state), Some(old), Some(new)) => (state, old, new),
-            _ => return Some(error(libc::EXDEV)),
+            _ => return Some(refused(libc::SYS_renameat2, [from.0, from.1, to.0, to.1, flags, 0])),
         };
         if flags & libc::RENAME_EXCHANGE as usize != 0 {
             return Some(error(libc::EINVAL));
@@ -123,7 +123,7 @@ impl Twin {
         let (mut state, old, new) = match (state, old, new) {
             (_, None, None) => return None,
             (Some(state), Some(old), Some(new)) => (state, old, new),
-            _ => return Some(error(libc::EXDEV)),
+            _ => return Some(refused(libc::SYS_linkat, [from.0, from.1, to.0, to.1, flags, 0])),
         };
         if let Some(failed) = failure(state.decide_name(Call::Rename, new.name())) {
             return Some(failed);
@@ -185,6 +185,14 @@ impl State {
         self.inodes.retain(|_, known| *known != id);
         self.tree.nodes.remove(&id);
     }
+}
+
+/// A call with one name that is below the directory and one that leads nowhere, or outside. The former fails;
+/// the latter cannot be recorded.
+fn refused(number: libc::c_long, arguments: Arguments) -> isize {
+    let done = kernel(number, arguments);
+    assert!(done < 0, "renames and links from or to outside of the directory are not supported");
+    done
 }
 
 #[allow(unsafe_code, reason = "memory of the caller")]
