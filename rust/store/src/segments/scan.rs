@@ -36,12 +36,18 @@ pub(crate) struct Scan<'f> {
 
 impl<'f> Scan<'f> {
     pub(crate) fn new(file: &'f File) -> io::Result<Self> {
-        let length = file.metadata()?.len();
+        let mut length = file.metadata()?.len();
         let mut preamble = [0; PREAMBLE];
         // One that was torn off when it was made holds nothing.
         let salt = if length >= PREAMBLE_BYTES {
             file.read_exact_at(&mut preamble, 0)?;
-            salt_of(&preamble)?
+            if preamble == [0; PREAMBLE] {
+                // Power was lost before it was first brought to the disk: what followed may be anything.
+                length = 0;
+                0
+            } else {
+                salt_of(&preamble)?
+            }
         } else {
             0
         };

@@ -167,3 +167,15 @@ fn after_a_crash_the_number_of_a_lost_segment_is_not_used_again() {
     let segments = open(dir.path(), true);
     assert_eq!(append(&segments, 3, b"payload", b"trailer").segment, next);
 }
+
+#[test]
+fn a_segment_that_power_left_without_its_first_bytes_holds_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("segment");
+    std::fs::write(&path, vec![0; 4096]).unwrap();
+    let file = File::open(&path).unwrap();
+    let mut scan = Scan::new(&file).unwrap();
+    assert!(scan.next().unwrap().is_none() && !scan.was_sound());
+    std::fs::write(&path, "something that is no segment").unwrap();
+    assert!(Scan::new(&File::open(&path).unwrap()).is_err());
+}
