@@ -243,7 +243,7 @@ fn registered() -> BTreeSet<String> {
                 walk(&path, found);
             } else {
                 let source = std::fs::read_to_string(&path).unwrap();
-                let steps = source.split("\n").filter(|line| !line.trim().starts_with("//"));
+                let steps = source.split('\n').filter(|line| !line.trim().starts_with("//"));
                 let named = steps.filter_map(|line| line.split_once("step!(\"")?.1.split_once('"'));
                 found.extend(named.map(|(name, _)| name.to_owned()));
             }

@@ -150,13 +150,15 @@ impl Twin {
     /// The place that a path leads to, if it is below the directory.
     pub(super) fn resolve(&self, at: usize, path: usize) -> Option<(MutexGuard<'_, State>, Place)> {
         let path = path_of(path)?;
+        // No memory is taken before it is known to be below: the allocator itself opens a file of /proc, under a
+        // lock that it would want again.
         let (from, relative) = if path.starts_with(b"/") {
-            (None, self.below(&path)?.to_vec())
+            (None, self.below(path)?.to_vec())
         } else if at as i32 == libc::AT_FDCWD {
-            let whole = [&self.working[..], &path].join(&b'/');
+            let whole = [&self.working[..], path].join(&b'/');
             (None, self.below(&whole)?.to_vec())
         } else {
-            (Some(identify(at)?), path)
+            (Some(identify(at)?), path.to_vec())
         };
         let state = self.lock();
         let from = match from {
@@ -196,9 +198,9 @@ fn refused(number: libc::c_long, arguments: Arguments) -> isize {
 }
 
 #[allow(unsafe_code, reason = "memory of the caller")]
-fn path_of(address: usize) -> Option<Vec<u8>> {
+fn path_of<'call>(address: usize) -> Option<&'call [u8]> {
     // SAFETY: the address is the path argument of the call being done.
-    unsafe { trap::path_of(address) }.map(<[u8]>::to_vec)
+    unsafe { trap::path_of(address) }
 }
 
 fn identify_at(at: usize, path: usize) -> Option<libc::stat> {
