@@ -1,6 +1,6 @@
 //! Indexes of shards: where each member lies, so that one file is one read however large its shard.
 //!
-//! Built while the shard is uploaded, or on first use by one pass over the member headers, or the directory. Kept
+//! Built on first use by one pass over the member headers, or the directory. Kept
 //! by blob: a blob never changes, so an index never goes stale and a new version of the shard gets one of its own.
 //! Members of compressed TARs are only reached through all before them; their index tells what is there.
 
