@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,7 +145,9 @@ def nginx(binary: Path, folder: Path, root: Path, cache: str = "") -> Iterator[N
     folder.mkdir()
     (port,) = free_ports(1)
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(files=OPEN_FILES, folder=folder, root=root, port=port, cache=cache))
+    config.write_text(
+        NGINX.format(files=OPEN_FILES, folder=folder, root=root, port=port, cache=cache)
+    )
     with subprocess.Popen([binary, "-c", config, "-p", folder, "-e", folder / "log"]) as process:
         try:
             await_http(f"http://127.0.0.1:{port}/", 20)
