@@ -174,7 +174,7 @@ def test_requests_of_all_kinds_on_one_connection(target: Target, bucket: Bucket)
                 else:
                     status, _, body = connection.ask(request(path))
                     assert status == 200 and body == contents[name]
-    # Half and more are plain reads of small objects.
+    # Half and more are plain reads.
     assert target.quick() - before > 120
 
 
@@ -200,15 +200,18 @@ def test_what_cannot_be_told_apart_goes_the_long_way(target: Target, bucket: Buc
             assert connection.ask(get)[2] == data
 
 
-def test_slow_readers_get_every_byte_of_many_answers(target: Target, bucket: Bucket) -> None:
-    data = random.Random(3).randbytes(30_000)
+@pytest.mark.parametrize("size", [30_000, 900_000], ids=["copied", "from the file"])
+def test_slow_readers_get_every_byte_of_many_answers(
+    target: Target, bucket: Bucket, size: int
+) -> None:
+    data = random.Random(3).randbytes(size)
     bucket.object("slow").get_writer().put_content(data)
     get = request(target.folder + "slow")
     with target.connection(window=2048) as connection:
         before = target.quick()
         for _ in range(20):
             connection.send(get)
-            assert connection.answer(step=700)[2] == data
+            assert connection.answer(step=size // 40)[2] == data
         assert target.quick() > before + 10
     # A client that sends the next before it has read the last.
     with target.connection(window=2048) as connection:

@@ -18,7 +18,7 @@ use super::lane::{Answered, Lane};
 use super::scratch::Scratch;
 use crate::node::Node;
 use crate::sendfile::SendfileIo;
-use crate::target::hot::{Answer, Asked};
+use crate::target::hot::{Answer, Asked, Payload};
 
 /// Most bytes read at once. hyper doubles its buffer while reads fill it, up to 408 KiB per connection. With reads
 /// of this size it stops at 64 KiB, which stays in a processor's cache from the socket to the aligned buffer
@@ -34,8 +34,27 @@ pub(crate) struct QuickIo {
     lane: Lane,
     /// What was received before there was a hyper to receive it.
     first: Bytes,
-    /// What of an answer the socket has not taken yet.
-    rest: Bytes,
+    rest: Rest,
+}
+
+/// What of an answer the socket has not taken yet.
+#[derive(Default)]
+struct Rest {
+    head: Bytes,
+    /// Or what stands for a file.
+    body: Bytes,
+}
+
+impl Rest {
+    fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+
+    fn advance(&mut self, sent: usize) {
+        let of_head = sent.min(self.head.len());
+        self.head.advance(of_head);
+        self.body.advance(sent - of_head);
+    }
 }
 
 /// What became of what a connection without hyper received.
@@ -48,7 +67,7 @@ enum Received {
 impl QuickIo {
     /// Over `io`; `answered` is set when a body of hyper's answers has ended.
     pub(crate) fn new(io: SendfileIo, node: Arc<Node>, answered: Answered) -> Self {
-        Self { io, node, lane: Lane::new(answered), first: Bytes::new(), rest: Bytes::new() }
+        Self { io, node, lane: Lane::new(answered), first: Bytes::new(), rest: Rest::default() }
     }
 
     /// Answers requests until one comes that is for hyper. `false`: the connection has ended or was idle for too
@@ -123,22 +142,39 @@ impl QuickIo {
     ) -> io::Result<bool> {
         let Some(target) = self.node.quick_target() else { return Ok(false) };
         answer.head.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        let Some(written) = target.hot(asked, &mut answer) else { return Ok(false) };
+        let Some(payload) = target.hot(asked, &mut answer) else { return Ok(false) };
         let Answer { head, body } = answer;
         add_date(head);
         head.extend_from_slice(b"\r\n");
-        let body = body.get(..written.length).unwrap_or_default();
-        let slices = [IoSlice::new(head), IoSlice::new(body)];
-        let sent = match Pin::new(&mut self.io).poll_write_vectored(cx, &slices) {
-            Poll::Ready(sent) => sent?,
-            Poll::Pending => 0,
-        };
-        if sent < head.len() + body.len() {
-            let mut rest = [&**head, body].concat();
-            rest.drain(..sent);
-            self.rest = written.permit.attach(rest.into());
+        match payload {
+            Payload::Copied(length, permit) => {
+                let body = body.get(..length).unwrap_or_default();
+                let sent = self.begin([head, body], cx)?;
+                if sent < head.len() + body.len() {
+                    // Both in one piece of memory that holds the permit.
+                    let mut rest = [&**head, body].concat();
+                    rest.drain(..sent);
+                    self.rest.body = permit.attach(rest.into());
+                }
+            }
+            Payload::File(file, offset, length) => {
+                let body = self.io.stand_in(file, offset, length);
+                let sent = self.begin([head, &body], cx)?;
+                if sent < head.len() + body.len() {
+                    self.rest = Rest { head: Bytes::copy_from_slice(head), body };
+                    self.rest.advance(sent);
+                }
+            }
         }
         Ok(true)
+    }
+
+    /// Writes what the socket takes now.
+    fn begin(&mut self, answer: [&[u8]; 2], cx: &mut Context<'_>) -> io::Result<usize> {
+        match Pin::new(&mut self.io).poll_write_vectored(cx, &answer.map(IoSlice::new)) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(0),
+        }
     }
 
     /// Sends what is left of an answer.
@@ -147,14 +183,17 @@ impl QuickIo {
             return Poll::Ready(Ok(()));
         }
         while !self.rest.is_empty() {
-            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.rest))?;
+            let parts = [&*self.rest.head, &*self.rest.body].map(IoSlice::new);
+            let from = usize::from(self.rest.head.is_empty());
+            let parts = parts.get(from..).unwrap_or_default();
+            let sent = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, parts))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.rest.advance(sent);
         }
         // Gives its memory back.
-        self.rest = Bytes::new();
+        self.rest = Rest::default();
         Poll::Ready(Ok(()))
     }
 }

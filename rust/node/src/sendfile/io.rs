@@ -1,11 +1,13 @@
 //! The stream under hyper that writes files where it is given stand-ins.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
@@ -25,6 +27,11 @@ impl SendfileIo {
     /// Wraps a connection; bodies queue their files on `queue`.
     pub(crate) fn new(stream: TcpStream, queue: Arc<Queue>) -> Self {
         Self { io: TokioIo::new(stream), queue }
+    }
+
+    /// Queues a file; what is returned stands for its bytes and must be written next.
+    pub(crate) fn stand_in(&self, file: Arc<File>, offset: u64, length: u64) -> Bytes {
+        self.queue.push(file, offset, length)
     }
 }
 

@@ -3,6 +3,7 @@
 //! See [`quick`](crate::quick) for who asks. Whatever is not plain to see here, an error above all, is left to the
 //! handlers of [`get`](super::get) and [`head`](super::head): both ways write the same answer with the same functions.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use super::Target;
 use super::head::{Presence, parse_presence, parse_props};
 use super::headers::{HeaderSink as _, add, add_head_v1, add_length, add_object};
 use super::place::redirected_ago;
+use super::read::Extent;
 use crate::http::Query;
 use crate::memory::{Permit, Purpose};
 use crate::sendfile;
@@ -46,13 +48,21 @@ pub(crate) struct Answer<'a> {
     pub(crate) body: &'a mut [u8],
 }
 
-/// An answer that was written.
-#[derive(Debug)]
-pub(crate) struct Written {
-    /// Bytes of the body.
-    pub(crate) length: usize,
-    /// Memory for what of it does not leave at once.
-    pub(crate) permit: Permit,
+/// The body of an answer whose head was written.
+pub(crate) enum Payload {
+    /// So many bytes were copied; with the memory for what of them does not leave at once.
+    Copied(usize, Permit),
+    /// To be sent from the file: where in it, and how many bytes, which are in memory.
+    File(Arc<File>, u64, u64),
+}
+
+impl Payload {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Copied(length, _) => *length as u64,
+            Self::File(_, _, length) => *length,
+        }
+    }
 }
 
 /// A bucket as it is known here, and which object of it is meant.
@@ -70,7 +80,7 @@ impl Meant {
 
 impl Target {
     /// Answers if nothing and nobody has to be waited for, and nothing is wrong. `None`: nothing happened.
-    pub(crate) fn hot(&self, asked: &Asked<'_>, answer: &mut Answer<'_>) -> Option<Written> {
+    pub(crate) fn hot(&self, asked: &Asked<'_>, answer: &mut Answer<'_>) -> Option<Payload> {
         let started = Instant::now();
         let query = Query::parse(asked.query).ok()?;
         let plain = |key: &str| QUERIES.contains(&key) || asked.head && HEAD_QUERIES.contains(&key);
@@ -84,18 +94,18 @@ impl Target {
             self.hot_head(asked, &query, &meant, &reader, answer.head)?;
             self.ctx.metrics.quick.inc();
             self.ctx.metrics.head.done(0, started.elapsed());
-            return Some(Written { length: 0, permit: Permit::default() });
+            return Some(Payload::Copied(0, Permit::default()));
         }
         if props.checksum.validate_warm_get {
             return None;
         }
-        let written = self.hot_get(&reader, answer)?;
+        let payload = self.hot_get(&reader, answer)?;
         self.ctx.metrics.quick.inc();
-        self.ctx.metrics.get.done(written.length as u64, started.elapsed());
+        self.ctx.metrics.get.done(payload.length(), started.elapsed());
         if let Some(ago) = redirected_ago(&query) {
             self.ctx.metrics.get_redirect.add(ago);
         }
-        Some(written)
+        Some(payload)
     }
 
     /// What is meant, if this node is the one to ask and need not catch up with anybody.
@@ -122,19 +132,39 @@ impl Target {
         Some(Meant { state, bucket, uname })
     }
 
-    fn hot_get(&self, reader: &ObjectReader, answer: &mut Answer<'_>) -> Option<Written> {
+    fn hot_get(&self, reader: &Arc<ObjectReader>, answer: &mut Answer<'_>) -> Option<Payload> {
         let meta = reader.meta();
-        let length = usize::try_from(meta.size).ok().filter(|length| *length > 0)?;
-        let body = answer.body.get_mut(..length)?;
-        let permit = self.ctx.memory.try_take(Purpose::Replies, meta.size)?;
-        if reader.read_at_nowait(body, 0).ok()? != Some(length) {
-            return None;
-        }
+        let payload = if meta.size < MAX_BODY as u64 {
+            self.copied(reader, answer.body)?
+        } else {
+            self.in_file(reader)?
+        };
         add_object(answer.head, meta);
         add(answer.head, "accept-ranges", "bytes");
         add_length(answer.head, meta.size);
         add(answer.head, "content-type", "application/octet-stream");
-        Some(Written { length, permit })
+        Some(payload)
+    }
+
+    fn copied(&self, reader: &ObjectReader, body: &mut [u8]) -> Option<Payload> {
+        let size = reader.meta().size;
+        let length = usize::try_from(size).ok().filter(|length| *length > 0)?;
+        let body = body.get_mut(..length)?;
+        let permit = self.ctx.memory.try_take(Purpose::Replies, size)?;
+        let read = reader.read_at_nowait(body, 0).ok()?;
+        (read == Some(length)).then_some(Payload::Copied(length, permit))
+    }
+
+    /// Of one window at most: whoever sends more has to look again on the way.
+    fn in_file(&self, reader: &Arc<ObjectReader>) -> Option<Payload> {
+        let size = reader.meta().size;
+        if size > sendfile::WINDOW_BYTES as u64 {
+            return None;
+        }
+        let mut extent = Extent::whole(Arc::clone(reader));
+        let (file, offset, length) = extent.in_file()?;
+        let whole = length == size && self.objects.sends_now(&mut extent);
+        whole.then_some(Payload::File(file, offset, length))
     }
 
     fn hot_head(
@@ -171,5 +201,5 @@ impl Target {
     }
 }
 
-/// Longest body: longer ones leave better from the file.
+/// Space for a body; what does not fit leaves better from the file.
 pub(crate) const MAX_BODY: usize = sendfile::MIN_BYTES;
