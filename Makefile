@@ -14,7 +14,7 @@ WHEELS := target/wheels
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 PYTHON_SOURCES := $(shell find python/aistore -name '*.py' -o -name '*.pyi' -o -name py.typed)
 
-.PHONY: help setup setup-tests demo test test-rust test-python fuzz lint fmt bench notebooks clean
+.PHONY: help setup setup-tests demo test test-rust test-python fuzz lint fmt bench clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,7 @@ fuzz: ## Feed every parser of outside bytes with garbage, FUZZ_SECONDS (60) each
 
 lint: setup ## All checks that write nothing.
 	cargo fmt --all --check
+	cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
