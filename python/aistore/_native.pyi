@@ -444,7 +444,7 @@ class SnapshotWriter:
         bucket_uname: str,
         prefix: str = "",
         *,
-        members: bool = False,
+        shards: bool = False,
         range_bytes: int = 0,
         suffixes: Sequence[str] = ...,
         min_size: int = 0,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aistore import _native
 from aistore.data._cache import cached, scratch_file
+from aistore.data._server import create as create_on_server
 from aistore.data._shards import entries_of
 from aistore.data.entry import Entry
 from aistore.sdk._braces import expand
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from aistore.data._server import Outcome
     from aistore.sdk.bucket import Bucket
 
 # Objects below this name are snapshots, and not part of one that is made of everything.
@@ -68,11 +70,12 @@ class Snapshot:
         range_bytes: int = 0,
         entries: Iterable[Entry] | None = None,
         exist_ok: bool = False,
+        on_progress: Callable[[int], object] | None = None,
     ) -> Snapshot:
         """Makes a snapshot of what a bucket holds now.
 
-        The listing goes from the targets to a file on this host without passing through Python, and
-        the file into the bucket.
+        A target makes it. With `where` or `entries`, or a server that cannot, this host does: then
+        the listing goes to a file without passing through Python, and the file into the bucket.
 
         Args:
             bucket: Bucket with the samples; the snapshot goes there too.
@@ -88,6 +91,7 @@ class Snapshot:
             range_bytes: Splits objects into samples of so many bytes; 0 does not.
             entries: Any list of samples, instead of a listing.
             exist_ok: Whether a snapshot of this name will do if it lists the same.
+            on_progress: Takes the number of entries that were listed so far, while a target works.
 
         Raises:
             SnapshotExistsError: There is one of this name, or one that lists something else.
@@ -95,32 +99,33 @@ class Snapshot:
             ValueError: The arguments contradict each other.
         """
         _check_name(name)
-        if shards and range_bytes:
-            raise ValueError("shards and range_bytes: files in shards are not split")
-        if range_bytes < 0:
-            raise ValueError(f"range_bytes {range_bytes}: expected 0 or more")
-        if template is not None and prefix:
-            raise ValueError("prefix and template: give one of them")
+        _check_choice(prefix, template, shards=shards, range_bytes=range_bytes)
+        start = prefix if template is None else template.partition("{")[0]
+        chosen: dict[str, Any] = {
+            "suffixes": list(suffixes),
+            "min_size": min_size,
+            "max_size": _MAX_SIZE if max_size is None else max_size,
+            "skip_prefix": "" if start.startswith(FOLDER) else FOLDER,
+            "range_bytes": range_bytes,
+            "shards": shards,
+        }
+        names = None if template is None else list(expand(template))
+        if entries is None and where is None:
+            selection = {**chosen, "prefix": start, "objnames": names}
+            made = create_on_server(bucket, _object_name(name), selection, on_progress)
+            if made is not None:
+                _check_outcome(bucket, name, template, made, exist_ok=exist_ok)
+                return Snapshot(bucket, name)
         with scratch_file() as path:
             writer = _native.SnapshotWriter(str(path), bucket.get_path())
             if entries is not None:
                 for entry in entries:
                     writer.add(*entry)
             else:
-                start = prefix if template is None else template.partition("{")[0]
-                chosen: dict[str, Any] = {
-                    "suffixes": list(suffixes),
-                    "min_size": min_size,
-                    "max_size": _MAX_SIZE if max_size is None else max_size,
-                    "skip_prefix": "" if start.startswith(FOLDER) else FOLDER,
-                    "names": None if template is None else set(expand(template)),
-                    "predicate": where,
-                    "range_bytes": range_bytes,
-                }
-                add = _add_shards if shards else _add_objects
-                missing = add(writer, bucket, start, chosen)
+                chosen.update(names=names and set(names), predicate=where)
+                missing = _add_listing(writer, bucket, start, chosen)
                 if missing:
-                    raise _none_of(template, missing)
+                    raise _none_of(template, missing, len(missing))
             _, identity = writer.finish()
             _upload(bucket, name, path, identity, exist_ok=exist_ok)
         return Snapshot(bucket, name)
@@ -147,7 +152,7 @@ class Snapshot:
 
     def delete(self) -> None:
         """Removes the snapshot from the bucket. Who has it open keeps it."""
-        self._bucket.object(FOLDER + self._name + ".arrow").delete()
+        self._bucket.object(_object_name(self._name)).delete()
 
     def open_batch(
         self, indices: list[int]
@@ -189,7 +194,7 @@ class Snapshot:
         return f"<Snapshot {self._name} of {self._bucket.name}: {len(self)} samples, {self.id[:8]}>"
 
     def _fetch(self) -> Path:
-        obj = self._bucket.object(FOLDER + self._name + ".arrow")
+        obj = self._bucket.object(_object_name(self._name))
         props = obj.head()
         etag = props.etag or f"{props.checksum_value} {props.obj_version} {props.last_modified}"
         source = f"{self._bucket.client.base_url}/{self._bucket.get_path()}{obj.name}"
@@ -209,24 +214,41 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _add_objects(
-    writer: _native.SnapshotWriter, bucket: Bucket, prefix: str, chosen: dict[str, Any]
-) -> list[str]:
-    return writer.add_listing(bucket.client.native, bucket.get_path(), prefix, **chosen)
+def _check_choice(prefix: str, template: str | None, *, shards: bool, range_bytes: int) -> None:
+    if shards and range_bytes:
+        raise ValueError("shards and range_bytes: files in shards are not split")
+    if range_bytes < 0:
+        raise ValueError(f"range_bytes {range_bytes}: expected 0 or more")
+    if template is not None and prefix:
+        raise ValueError("prefix and template: give one of them")
 
 
-def _add_shards(
+def _object_name(name: str) -> str:
+    return f"{FOLDER}{name}.arrow"
+
+
+def _check_outcome(
+    bucket: Bucket, name: str, template: str | None, made: Outcome, *, exist_ok: bool
+) -> None:
+    if made.missing_count:
+        raise _none_of(template, made.missing, made.missing_count)
+    if made.present is not None and not (exist_ok and made.present == made.id):
+        raise _exists(bucket, name, is_same=made.present == made.id)
+
+
+def _add_listing(
     writer: _native.SnapshotWriter, bucket: Bucket, prefix: str, chosen: dict[str, Any]
 ) -> list[str]:
+    native, uname = bucket.client.native, bucket.get_path()
     try:
-        return _add_objects(writer, bucket, prefix, {**chosen, "members": True})
+        return writer.add_listing(native, uname, prefix, **chosen)
     except AISError as error:
-        if error.status_code != _HTTP_NOT_IMPLEMENTED:
+        if not chosen["shards"] or error.status_code != _HTTP_NOT_IMPLEMENTED:
             raise
     # Refused before the first row: the server does not look into archives, so we do.
     with scratch_file() as path:
-        listed = _native.SnapshotWriter(str(path), bucket.get_path())
-        missing = _add_objects(listed, bucket, prefix, chosen)
+        listed = _native.SnapshotWriter(str(path), uname)
+        missing = listed.add_listing(native, uname, prefix, **{**chosen, "shards": False})
         listed.finish()
         table = _native.SnapshotTable(str(path))
         for index in range(len(table)):
@@ -235,15 +257,15 @@ def _add_shards(
     return missing
 
 
-def _none_of(template: str | None, missing: list[str]) -> ErrObjNotFound:
+def _none_of(template: str | None, missing: list[str], count: int) -> ErrObjNotFound:
     shown = ", ".join(missing[:_MISSING_SHOWN])
-    more = len(missing) - _MISSING_SHOWN
+    more = count - _MISSING_SHOWN
     text = f"{shown} and {more} more" if more > 0 else shown
     return ErrObjNotFound(404, f"template {template!r}: not found, or excluded: {text}", "", None)
 
 
 def _upload(bucket: Bucket, name: str, path: Path, identity: str, *, exist_ok: bool) -> None:
-    native, uname, target = bucket.client.native, bucket.get_path(), FOLDER + name + ".arrow"
+    native, uname, target = bucket.client.native, bucket.get_path(), _object_name(name)
     try:
         if path.stat().st_size <= _CONDITIONAL_BYTES:
             native.put(uname, target, path.read_bytes(), headers=[("If-None-Match", "*")])
@@ -259,8 +281,12 @@ def _upload(bucket: Bucket, name: str, path: Path, identity: str, *, exist_ok: b
     there = Snapshot(bucket, name)
     if exist_ok and there.id == identity:
         return
-    kind = "lists the same: pass exist_ok=True" if there.id == identity else "lists something else"
-    raise SnapshotExistsError(
+    raise _exists(bucket, name, is_same=there.id == identity)
+
+
+def _exists(bucket: Bucket, name: str, *, is_same: bool) -> SnapshotExistsError:
+    kind = "lists the same: pass exist_ok=True" if is_same else "lists something else"
+    return SnapshotExistsError(
         f"snapshot {name!r} exists in {bucket.name} and {kind}; snapshots do not change, so choose"
         " another name or delete it"
     )

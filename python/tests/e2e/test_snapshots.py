@@ -91,6 +91,46 @@ def test_a_snapshot_does_not_change(bucket: Bucket, snapshot: Snapshot) -> None:
         Snapshot(bucket, "../x")
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"prefix": "s/"},
+        {"prefix": "s/01", "range_bytes": 3, "min_size": 2},
+        {"template": "s/{0005..0100..5}", "suffixes": ["0"]},
+        {"prefix": "t/", "shards": True},
+        {"prefix": "nothing"},
+    ],
+    ids="-".join,
+)
+def test_a_target_and_this_host_make_the_same(
+    bucket: Bucket, snapshot: Snapshot, chosen: dict[str, Any]
+) -> None:
+    for shard in range(3):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for at in range(4):
+                for ext in ("txt", "cls"):
+                    tar.addfile(tarfile.TarInfo(f"{at}.{ext}"))
+        bucket.object(f"t/{shard}.tar").get_writer().put_content(out.getvalue())
+    if "template" in chosen:
+        with pytest.raises(ErrObjNotFound, match="s/0005"):
+            Snapshot.create(bucket, "target", **chosen)
+        chosen = {**chosen, "template": "s/{0010..0100..10}"}
+    listed: list[int] = []
+    made = Snapshot.create(bucket, "target", on_progress=listed.append, **chosen)
+    here = Snapshot.create(bucket, "here", where=lambda *_: True, **chosen)
+    assert listed
+    assert listed == sorted(listed)
+    assert (made.id, len(made)) == (here.id, len(here))
+    assert list(made) == list(here)
+    with pytest.raises(SnapshotExistsError, match="lists the same: pass exist_ok"):
+        Snapshot.create(bucket, "target", **chosen)
+    assert Snapshot.create(bucket, "here", exist_ok=True, **chosen).id == made.id
+    bucket.object(".snapshots/junk.arrow").get_writer().put_content(b"no snapshot at all")
+    with pytest.raises(SnapshotExistsError, match="something else"):
+        Snapshot.create(bucket, "junk", exist_ok=True, **chosen)
+
+
 def test_queries_templates_ranges_and_lists(bucket: Bucket, snapshot: Snapshot) -> None:
     some = Snapshot.create(bucket, "some", "s/", where=lambda name, _: name.endswith("7"))
     assert [entry.object for entry in some][:2] == ["s/0007", "s/0017"]

@@ -12,7 +12,8 @@ use super::redirect::{Origin, location, now_ns, to};
 use crate::http::{Reply, Req, path, reply};
 
 /// Actions that a target carries out on one object, with the access that each needs.
-const OBJECT_ACTIONS: [(&str, u64); 5] = [
+const OBJECT_ACTIONS: [(&str, u64); 6] = [
+    (aistore_snapshot::ACTION, props::ACCESS_PUT | props::ACCESS_LIST_OBJECTS),
     ("rename-obj", props::ACCESS_MOVE_OBJECT),
     ("mpt-upload", props::ACCESS_PUT),
     ("mpt-complete", props::ACCESS_PUT),

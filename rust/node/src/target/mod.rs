@@ -32,6 +32,7 @@ mod readers;
 mod scan;
 mod select;
 mod settle;
+mod snapshot;
 pub(crate) mod upkeep;
 mod upload;
 mod writing;
@@ -78,6 +79,8 @@ pub struct Target {
     batches: Arc<Semaphore>,
     /// Admission of requests for frames.
     frame_requests: Arc<Semaphore>,
+    /// Turns of snapshots that are made here.
+    snapshots: Arc<Semaphore>,
     /// Peers that batches do not wait for, by id.
     away: Arc<Away>,
     /// Mountpaths with the names of their disks, in the order of the configuration; filled on first use.
@@ -144,6 +147,7 @@ impl Target {
             jobs: Registry::default(),
             batches: Arc::new(Semaphore::new(moss::MAX_PENDING)),
             frame_requests: Arc::new(Semaphore::new(frames::MAX_PENDING)),
+            snapshots: Arc::new(Semaphore::new(snapshot::MAX_AT_ONCE)),
             away: Arc::default(),
             disks: OnceLock::new(),
         })
@@ -249,6 +253,7 @@ impl Target {
         match message.action.as_str() {
             "check-lock" => Ok(self.check_lock(&object)),
             "rename-obj" => self.rename(req, &found, object, &message.name).await,
+            aistore_snapshot::ACTION => self.make_snapshot(&found, object, message.value).await,
             "mpt-upload" => self.start_upload(req, bucket, name).await,
             "mpt-complete" => self.complete_upload(req, bucket, name, message.value).await,
             other => Err(ApiError::bad_request(format!("invalid action \"{other}\" on an object"))),

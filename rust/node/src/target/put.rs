@@ -144,6 +144,7 @@ impl Target {
 }
 
 /// What a sender says of the object that it sends.
+#[derive(Default)]
 pub(crate) struct Given {
     /// Checksum that the bytes must have.
     pub(crate) checksum: Option<(ChecksumType, String)>,

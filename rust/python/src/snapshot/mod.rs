@@ -2,10 +2,8 @@
 //!
 //! The format is described in docs/data.md.
 
-mod group;
 mod map;
 mod order;
-mod schema;
 mod table;
 mod writer;
 

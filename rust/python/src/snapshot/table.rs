@@ -16,14 +16,14 @@ use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use super::map::map_file;
-use super::schema::{
-    FORMAT, KEY, LENGTH, MEMBERS, META_BATCH_ROWS, META_BUCKET, META_FORMAT, META_ID, META_ROWS,
-    OBJECT, SIZE, START, schema,
-};
 use crate::arguments::parse_bucket;
 use crate::batch::BatchStream;
 use crate::client::Client;
 use crate::crossing::wait;
+use aistore_snapshot::schema::{
+    FORMAT, KEY, LENGTH, MEMBERS, META_BATCH_ROWS, META_BUCKET, META_FORMAT, META_ID, META_ROWS,
+    OBJECT, SIZE, START, schema,
+};
 
 /// Bytes at the end of an Arrow file: the length of the footer and the magic.
 const TRAILER_BYTES: usize = 10;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// Key and extension of a file: the base name is cut at its first dot.
 ///
 /// `None` for a file without an extension, which is a sample by itself.
-pub(super) fn split_key(name: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_key(name: &str) -> Option<(&str, &str)> {
     let base = name.rfind('/').map_or(0, |slash| slash + 1);
     // A leading dot hides a file; it does not begin an extension.
     let dot = name.get(base + 1..)?.find('.')? + base + 1;
@@ -14,25 +14,25 @@ pub(super) fn split_key(name: &str) -> Option<(&str, &str)> {
 
 /// One sample of a shard.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Group {
+pub(crate) struct Group {
     /// Key inside the shard.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Files, in the order of the listing.
-    pub(super) members: Vec<String>,
+    pub(crate) members: Vec<String>,
     /// Bytes of all of them.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// Groups the files of one shard; bounded by the number of its files.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     groups: Vec<Group>,
     by_key: HashMap<String, usize>,
 }
 
 impl Groups {
     /// Takes a file in.
-    pub(super) fn add(&mut self, member: &str, size: u64) {
+    pub(crate) fn add(&mut self, member: &str, size: u64) {
         let key = split_key(member).map_or(member, |(key, _)| key);
         let place = *self.by_key.entry(key.to_owned()).or_insert_with(|| {
             self.groups.push(Group { key: key.to_owned(), ..Group::default() });
@@ -45,7 +45,7 @@ impl Groups {
     }
 
     /// Gives out what there is, in the order in which keys were first seen.
-    pub(super) fn take(&mut self) -> Vec<Group> {
+    pub(crate) fn take(&mut self) -> Vec<Group> {
         self.by_key.clear();
         std::mem::take(&mut self.groups)
     }

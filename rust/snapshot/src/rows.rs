@@ -1,0 +1,113 @@
+//! Rows under way to a record batch.
+
+use std::sync::Arc;
+
+use aistore_core::checksum::{ChecksumType, Hasher};
+use arrow_array::builder::{Int64Builder, ListBuilder, StringBuilder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, SchemaRef};
+
+use crate::schema::member_field;
+
+/// Characters of a snapshot's identity, out of a SHA-256.
+const ID_CHARS: usize = 32;
+
+/// One sample.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Names the sample; `None` for the name of the object.
+    pub key: Option<&'a str>,
+    /// Object or shard.
+    pub object: &'a str,
+    /// Files inside the shard; `None` for the object itself.
+    pub members: Option<&'a [String]>,
+    /// First byte and number of bytes; `None` for all.
+    pub range: Option<(u64, u64)>,
+    /// Bytes of the sample, 0 if unknown.
+    pub size: u64,
+}
+
+/// Columns under way, and the hash of all rows.
+pub(crate) struct Columns {
+    key: StringBuilder,
+    object: StringBuilder,
+    members: ListBuilder<StringBuilder>,
+    start: Int64Builder,
+    length: Int64Builder,
+    size: Int64Builder,
+    rows: usize,
+    hasher: Hasher,
+}
+
+impl Columns {
+    pub(crate) fn new() -> Self {
+        Self {
+            key: StringBuilder::new(),
+            object: StringBuilder::new(),
+            members: ListBuilder::new(StringBuilder::new()).with_field(member_field()),
+            start: Int64Builder::new(),
+            length: Int64Builder::new(),
+            size: Int64Builder::new(),
+            rows: 0,
+            hasher: Hasher::new(ChecksumType::Sha256),
+        }
+    }
+
+    /// Rows since the last batch.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn push(&mut self, row: &Row<'_>) {
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.key.append_option(row.key);
+        self.object.append_value(row.object);
+        for member in row.members.unwrap_or_default() {
+            self.members.values().append_value(member);
+        }
+        self.members.append(row.members.is_some());
+        self.start.append_option(row.range.map(|(start, _)| signed(start)));
+        self.length.append_option(row.range.map(|(_, length)| signed(length)));
+        self.size.append_value(signed(row.size));
+        self.rows += 1;
+        self.digest(row);
+    }
+
+    /// Every field with its length before it, so that no two lists of rows read the same.
+    fn digest(&mut self, row: &Row<'_>) {
+        let mut text = |text: &str| {
+            self.hasher.update(&(text.len() as u64).to_le_bytes());
+            self.hasher.update(text.as_bytes());
+        };
+        text(row.key.unwrap_or_default());
+        text(row.object);
+        let members = row.members.unwrap_or_default();
+        for member in members {
+            text(member);
+        }
+        let (start, length) = row.range.unwrap_or((u64::MAX, u64::MAX));
+        for number in [members.len() as u64, start, length, row.size] {
+            self.hasher.update(&number.to_le_bytes());
+        }
+    }
+
+    pub(crate) fn batch(&mut self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+        self.rows = 0;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.key.finish()),
+            Arc::new(self.object.finish()),
+            Arc::new(self.members.finish()),
+            Arc::new(self.start.finish()),
+            Arc::new(self.length.finish()),
+            Arc::new(self.size.finish()),
+        ];
+        RecordBatch::try_new(schema.clone(), columns)
+    }
+
+    /// Identity of all rows.
+    pub(crate) fn into_id(self) -> String {
+        let mut id = self.hasher.finish();
+        id.truncate(ID_CHARS);
+        id
+    }
+}
