@@ -79,6 +79,11 @@ class AsyncClient:
         """URL of the gateway."""
         return self._client.endpoint
 
+    @property
+    def calls(self) -> Calls:
+        """Makes this client's calls."""
+        return self._calls
+
     def blocking(self) -> Client:
         """The same client for calls that block, with all that they offer."""
         return self._client

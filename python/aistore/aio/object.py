@@ -17,6 +17,7 @@ from aistore.sdk.types import ActionMsg
 from aistore.sdk.utils import validate_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
     from aistore.aio._calls import Calls
@@ -129,16 +130,27 @@ class AsyncObject:
         )
         return AsyncObjectStream(opened, chunk_size)
 
-    async def put(self, content: bytes | bytearray | memoryview) -> Response:
+    async def put(
+        self,
+        content: bytes | bytearray | memoryview,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Response:
         """Replaces the object by the given content.
+
+        Args:
+            content: The content.
+            headers: Further headers, such as `If-None-Match: *`.
+            params: Further query parameters, such as those of a part of an upload.
 
         Raises:
             ErrBckNotFound: There is no such bucket.
-            AISError: The name is refused, or the cluster is full.
+            AISError: The name is refused, or the cluster is full; a condition of the headers is not
+                met (status 412).
         """
-        return await self._send(
-            "PUT", {}, content if isinstance(content, bytes) else bytes(content)
-        )
+        body = content if isinstance(content, bytes) else bytes(content)
+        return await self._send("PUT", dict(params or {}), body, headers)
 
     async def put_file(self, path: str | PathLike[str]) -> Response:
         """Replaces the object by a file's content.
@@ -186,13 +198,16 @@ class AsyncObject:
         return object_path(self._bucket.name, self._name)
 
     async def _send(
-        self, method: str, params: dict[str, str], body: bytes | None = None
+        self,
+        method: str,
+        params: dict[str, str],
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         native = self._calls.native
         path, name = self._bucket.path, self._name
-        answer = await wait(
-            lambda done: native.object(done, method, path, name, pairs(params), [], body)
-        )
+        query, sent = pairs(params), pairs(headers)
+        answer = await wait(lambda done: native.object(done, method, path, name, query, sent, body))
         return Response.wrap(answer)
 
 
