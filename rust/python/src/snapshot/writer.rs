@@ -58,8 +58,8 @@ impl SnapshotWriter {
                 .map_err(Failure::Asked),
             None => Ok(true),
         };
-        let filled = filler.take(self.open()?, entries, asked);
-        filled.map_err(|failure| match failure {
+        let taken = filler.take(self.open()?, entries, asked);
+        taken.map_err(|failure| match failure {
             Failure::Asked(error) => error,
             Failure::Write(error) => failed(&self.path, &error),
         })
