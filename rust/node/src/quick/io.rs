@@ -79,7 +79,7 @@ impl QuickIo {
     pub(crate) async fn alone(&mut self, stop: &CancellationToken) -> io::Result<bool> {
         let mut stopped = pin!(stop.cancelled());
         let mut idle = pin!(tokio::time::sleep(IDLE));
-        let (mut asked, mut used) = (false, false);
+        let (mut asked, mut used, mut stopping) = (false, false, false);
         poll_fn(|cx| {
             let mut answered = false;
             loop {
@@ -96,7 +96,8 @@ impl QuickIo {
                 return Poll::Pending;
             }
             asked = true;
-            if stopped.as_mut().poll(cx).is_ready() {
+            stopping = stopping || stopped.as_mut().poll(cx).is_ready();
+            if stopping && self.rest.is_empty() {
                 return Poll::Ready(Ok(false));
             }
             while idle.as_mut().poll(cx).is_ready() {
