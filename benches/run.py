@@ -29,6 +29,7 @@ from pathlib import Path
 import loopback
 from common import KIB, MIB, ROOT, SDK_PYTHON, Row, Worker, interleave, resident_mib
 from index import bench_index
+from resume import SAMPLES, bench_resume
 from rivals import find_nginx, free_ports, version
 from scale import Sizes, bench_scale
 from server import bench_server
@@ -38,7 +39,7 @@ import aistore
 from aistore.sdk import Bucket
 
 LIST_COUNT = 100_000
-GROUPS = ("index", "node", "client", "server", "serving", "scale")
+GROUPS = ("index", "node", "client", "server", "serving", "scale", "resume")
 
 
 def bench_client(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
@@ -229,6 +230,9 @@ def main() -> int:
     parser.add_argument("--heads", type=int, default=Sizes.heads, help="scale: HEADs to send")
     parser.add_argument("--small", type=int, default=SMALL, help="serving: small objects")
     parser.add_argument("--names", type=int, default=500_000, help="index: names in it")
+    parser.add_argument(
+        "--samples", type=int, default=SAMPLES, help="resume: samples of the data set"
+    )
     parser.add_argument("--upload", type=int, default=Sizes.upload, help="scale: bytes to upload")
     args = parser.parse_args()
     # Before the network is left behind: it may have to be fetched.
@@ -261,6 +265,8 @@ def main() -> int:
     if args.only in {None, "scale"}:
         sizes = Sizes(objects=args.objects, heads=args.heads, upload=args.upload)
         show(bench_scale(sizes, min(args.runs, 3)))
+    if args.only in {None, "resume"}:
+        show(bench_resume(args.samples, min(args.runs, 3)))
     print(render(rows))
     if args.write:
         write_section(args.write, rows)
