@@ -107,6 +107,9 @@ fn remove_strays(shared: &Shared, object: Named<'_>, key: &[u8]) -> Result<bool,
     for stray in &survey.0 {
         stray.mountpath.commit(Change::Remove { key: key.to_vec() })?;
         stray.mountpath.discard(stray.meta.blob);
+        // An object that was renamed meanwhile may rely on its parts: left to a sweep, which knows what is in use.
+        let homes = stray.meta.parts.iter().flat_map(|part| &part.places);
+        homes.filter_map(|place| set.by_digest(place.mountpath)).for_each(|at| at.leave_unswept());
     }
     Ok(true)
 }
@@ -331,6 +334,8 @@ impl Work {
         let newest = survey.0.iter().map(|found| found.meta.blob).max().unwrap_or_default();
         let fresh = self.fresh;
         shared.keep(&self.parts);
+        let settled = shared.settle_parts(object.bid, set.own(object.uname), &self.parts);
+        settled.inspect_err(|_| abandon(&fresh))?;
         let written = match publish_seats(self.seats, self.parts, object, main, newest) {
             Ok(written) => written,
             Err(error) => {
@@ -465,3 +470,6 @@ pub(crate) fn remove_superseded(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,11 +220,18 @@ impl Segments {
         let (path, salt) = (self.path(number), fastrand::u32(..));
         let failed = |source| StoreError::io(&path, "create", source);
         let made = File::options().read(true).write(true).create_new(true).open(&path);
-        let file = made.map_err(failed)?;
+        let file = made.map_err(|source| {
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                self.pass_over(number);
+            }
+            failed(source)
+        })?;
         let begun = std::os::unix::fs::FileExt::write_all_at(&file, &record::preamble(salt), 0);
         begun.map_err(|source| {
-            // Best effort: it is in the way of the next attempt, and nothing lies in it.
-            let _ = fs::remove_file(&path);
+            // Nothing lies in it. One that stays is in the way of the next attempt.
+            if fs::remove_file(&path).is_err() {
+                self.pass_over(number);
+            }
             failed(source)
         })?;
         step!("segment: begun");
