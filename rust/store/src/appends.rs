@@ -22,8 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
-use aistore_core::config::WritePolicy;
 
+use crate::durability::Promise;
 use crate::error::StoreError;
 use crate::files::Dir;
 use crate::identity::random_u64;
@@ -76,7 +76,7 @@ pub struct AppendState {
 /// An append in progress. Dropping it takes the bytes back.
 pub struct AppendWriter {
     state: AppendState,
-    policy: WritePolicy,
+    promise: Promise,
     mountpath: SharedMountpath,
     path: PathBuf,
     file: File,
@@ -170,7 +170,7 @@ impl AppendWriter {
     ) -> Self {
         Self {
             state,
-            policy: mountpath.policies.of(bid),
+            promise: mountpath.policies.promise(bid),
             mountpath,
             path,
             file,
@@ -249,32 +249,27 @@ impl AppendWriter {
 
     /// Writes the mark; on return it and the bytes are as durable as the policy of the bucket says.
     fn write_mark(&self, mark: Mark) -> Result<(), StoreError> {
-        if self.policy == WritePolicy::Immediate {
+        if self.promise.is_immediate() {
             return self.write_through(mark);
         }
         let written = marks::write(&self.path, mark, false)?;
         let (id, file) = (self.state.id.0, self.file.try_clone().ok());
-        self.mountpath.unsynced.session(id, file, written, self.policy);
+        self.mountpath.unsynced.session(id, file, written, self.promise);
         Ok(())
     }
 
     /// Writes the mark, and brings the bytes, the mark and the names of both to the disk.
     fn write_through(&self, mark: Mark) -> Result<(), StoreError> {
-        let through = || {
-            let unsynced = &self.mountpath.unsynced;
-            unsynced.count_sync();
-            let synced = self.file.sync_data();
-            synced.map_err(|source| StoreError::io(&self.path, "sync", source))?;
-            marks::write(&self.path, mark, true)?;
-            unsynced.count_sync();
-            self.mountpath.files.sync_dir(Dir::Appends)
-        };
+        let mountpath = &self.mountpath;
         // Sent again, it would seem to be on the disk: the system forgets what it could not write.
-        through().inspect_err(|error| {
-            if !matches!(error, StoreError::NoSpace { .. }) {
-                self.mountpath.note_failure(error);
-            }
-        })
+        let note = |error: &StoreError| mountpath.note_failure(error);
+        mountpath.unsynced.count_sync();
+        let synced = self.file.sync_data();
+        synced.map_err(|source| StoreError::io(&self.path, "sync", source)).inspect_err(note)?;
+        let marked = marks::write(&self.path, mark, true);
+        marked.inspect_err(|error| mountpath.note_failed_sync(error))?;
+        mountpath.unsynced.count_sync();
+        mountpath.files.sync_dir(Dir::Appends).inspect_err(note)
     }
 
     /// Whether the session has these bytes where this append stands.

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::sync::Arc;
 
-use aistore_core::config::WritePolicy;
-
+use crate::durability::Promise;
 use crate::error::StoreError;
 use crate::meta::BlobId;
 use crate::mountpath::SharedMountpath;
@@ -103,10 +102,10 @@ impl BlobWriter {
     ) -> Result<(), StoreError> {
         let buffer = std::mem::take(&mut self.buffer);
         let bytes = (buffer.len() + trailer.len()) as u64;
-        let policy =
-            if self.durable { WritePolicy::Immediate } else { self.mountpath.policies.of(bid) };
+        let promise =
+            if self.durable { Promise::immediate() } else { self.mountpath.policies.promise(bid) };
         if self.file.is_none() && bytes <= self.mountpath.max_record_bytes {
-            return self.mountpath.append_blob((policy, blob), &buffer, trailer);
+            return self.mountpath.append_blob((promise, blob), &buffer, trailer);
         }
         let (announced, written) = (self.hint, self.size + trailer.len() as u64);
         let file = self.file()?;
@@ -114,7 +113,7 @@ impl BlobWriter {
         file.trim(announced, written)?;
         step!("blob: written");
         match self.file.take() {
-            Some(file) => file.publish(policy, blob),
+            Some(file) => file.publish(promise, blob),
             None => Ok(()),
         }
     }
@@ -169,21 +168,22 @@ impl TmpFile {
         Ok(())
     }
 
-    fn publish(mut self, policy: WritePolicy, blob: BlobId) -> Result<(), StoreError> {
+    fn publish(mut self, promise: Promise, blob: BlobId) -> Result<(), StoreError> {
         let mountpath = Arc::clone(&self.mountpath);
         let Some(name) = &self.name else { return Ok(()) };
-        if policy == WritePolicy::Immediate {
+        if promise.is_immediate() {
             // By its own writer rather than by who leads the commit: large files are synced side by side.
             mountpath.unsynced.count_sync();
             let synced = self.file.sync_data();
-            synced.map_err(|source| StoreError::io(mountpath.path(), "sync", source))?;
+            let synced = synced.map_err(|source| StoreError::io(mountpath.path(), "sync", source));
+            synced.inspect_err(|error| mountpath.note_failed_sync(error))?;
         }
         let changed = mountpath.files.publish(name, blob)?;
         step!("blob: published");
         self.name = None;
-        mountpath.unsynced.dirs(changed, policy);
-        if policy == WritePolicy::Delayed {
-            mountpath.unsynced.file(blob, self.file.try_clone().ok(), policy);
+        mountpath.unsynced.dirs(changed, promise);
+        if !promise.is_immediate() {
+            mountpath.unsynced.file(blob, || self.file.try_clone().ok(), promise);
         }
         Ok(())
     }

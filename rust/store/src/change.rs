@@ -153,6 +153,7 @@ impl Shared {
         }
         wanted.blob = home.next_id(above.max(old.1.blob))?;
         self.keep(&wanted.parts);
+        self.settle_parts(bid, &home, &wanted.parts)?;
         let main = Place { mountpath: home.digest, blob: wanted.blob };
         let mut copies = Copies::default();
         let published = redescribe_copies(known, &wanted, main, (bid, &key, name), &mut copies);

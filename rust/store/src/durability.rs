@@ -5,97 +5,40 @@
 //! group of commits (see `commit`) syncs what all of them wrote. *Delayed*: with the next
 //! [`Store::write_back`](crate::Store::write_back). *Never*: when the kernel sees fit.
 
-use std::collections::{BTreeSet, HashMap};
+mod pending;
+mod policies;
+
 use std::fs::File;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use aistore_core::config::WritePolicy;
-use arc_swap::ArcSwap;
 
-use crate::codec::{self, RESERVED_BID};
 use crate::error::StoreError;
 use crate::files::{Dir, Files};
 use crate::meta::BlobId;
 use crate::segments::Segments;
 use crate::sync::{Mutex, MutexGuard};
-
-/// Files kept open until they are written back; with more, the whole file system is.
-const MAX_FILES: usize = 256;
-
-/// The policies of the buckets, for all mountpaths of a store.
-#[derive(Debug, Clone)]
-pub(crate) struct Policies(Arc<ArcSwap<Table>>);
-
-#[derive(Debug)]
-struct Table {
-    /// Of buckets that nobody named.
-    other: WritePolicy,
-    named: HashMap<u64, WritePolicy>,
-    strictest: WritePolicy,
-}
-
-impl Policies {
-    pub(crate) fn new(other: WritePolicy) -> Self {
-        let table = Table { other, named: HashMap::new(), strictest: other };
-        Self(Arc::new(ArcSwap::from_pointee(table)))
-    }
-
-    /// Names the policies of buckets; the rest keep the one that they have. Returns whether one that was not
-    /// immediate is now.
-    pub(crate) fn set(&self, named: HashMap<u64, WritePolicy>) -> bool {
-        let before = self.0.load_full();
-        let other = before.other;
-        let strictest = named.values().copied().fold(other, stricter);
-        let now = Arc::new(Table { other, named, strictest });
-        self.0.store(Arc::clone(&now));
-        let immediate = |table: &Table, bid| table.of(bid) == WritePolicy::Immediate;
-        let mut known = before.named.keys().chain(now.named.keys()).chain([&RESERVED_BID]);
-        known.any(|bid| immediate(&now, *bid) && !immediate(&before, *bid))
-    }
-
-    pub(crate) fn of(&self, bid: u64) -> WritePolicy {
-        self.0.load().of(bid)
-    }
-
-    /// The policy of the bucket that an index key belongs to.
-    pub(crate) fn of_key(&self, key: &[u8]) -> WritePolicy {
-        self.of(codec::bid_of(key))
-    }
-}
-
-impl Table {
-    fn of(&self, bid: u64) -> WritePolicy {
-        if bid == RESERVED_BID {
-            // Uploads and intents are of any bucket.
-            return self.strictest;
-        }
-        self.named.get(&bid).copied().unwrap_or(self.other)
-    }
-}
-
-fn stricter(one: WritePolicy, other: WritePolicy) -> WritePolicy {
-    match (one, other) {
-        (WritePolicy::Immediate, _) | (_, WritePolicy::Immediate) => WritePolicy::Immediate,
-        (WritePolicy::Delayed, _) | (_, WritePolicy::Delayed) => WritePolicy::Delayed,
-        _ => WritePolicy::Never,
-    }
-}
+use pending::{Held, Lazy, Pending};
+pub(crate) use policies::{Policies, Promise};
 
 /// What one mountpath has to bring to the disk.
-#[derive(Debug, Default)]
+///
+/// Blobs are noted under the policy that their bucket had when they were written, entries are committed under the one
+/// that it has then. Where it became stricter in between, the first commit that must be on the disk makes all
+/// urgent that was noted before, and what is noted later under an older [`Promise`] is urgent at once.
+#[derive(Debug)]
 pub(crate) struct Unsynced {
+    policies: Policies,
     /// Before the next commit of a bucket whose policy is immediate.
     urgent: Mutex<Pending>,
     /// Held while what is urgent is synced: who finds nothing in the list must not go on while another one, who
     /// took it, is still at it.
     syncing: Mutex<()>,
-    /// With the next write-back.
-    lazy: Mutex<Pending>,
+    /// With the next write-back, or not at all.
+    lazy: Mutex<Lazy>,
     /// Held while `lazy` is synced, for the reason of `syncing`; taken after that.
     writing_back: Mutex<()>,
-    /// Whether what is lazy has become urgent.
-    hastened: AtomicBool,
     /// Whether the index has entries that may be in memory alone. Held while it is synced, for the same reason.
     index: Mutex<bool>,
     /// Segments below this one have their names on the disk.
@@ -104,102 +47,75 @@ pub(crate) struct Unsynced {
     named_shards: [AtomicU64; 4],
     /// Set when a sync failed. The system forgets what it could not write, so that another try would succeed.
     failed: AtomicBool,
-    /// Whether something was written that nobody promised to bring to the disk.
-    unpromised: AtomicBool,
     /// How often files, directories and the file system were synced.
     syncs: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Pending {
-    segments: BTreeSet<u32>,
-    dirs: BTreeSet<Dir>,
-    files: HashMap<Held, File>,
-    /// Whether there were too many files to keep open.
-    overflow: bool,
-}
-
-/// What a file that is kept open is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Held {
-    Blob(BlobId),
-    /// An append session.
-    Session(u64),
-    /// Its mark.
-    Mark(u64),
-}
-
-impl Pending {
-    fn hold(&mut self, what: Held, file: Option<File>) {
-        match file {
-            Some(file) if self.files.len() < MAX_FILES || self.files.contains_key(&what) => {
-                self.files.insert(what, file);
-            }
-            _ => self.overflow = true,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.segments.is_empty() && self.dirs.is_empty() && self.files.is_empty() && !self.overflow
-    }
-}
-
 impl Unsynced {
-    /// Notes a record of a segment.
-    pub(crate) fn segment(&self, number: u32, policy: WritePolicy) {
-        let Some(mut pending) = self.pending(policy) else { return };
-        pending.segments.insert(number);
-        // Whoever began the segment may have another policy, or be about to note it.
-        if number >= self.named_segments.load(Ordering::Relaxed) {
-            pending.dirs.insert(Dir::Segments);
+    pub(crate) fn new(policies: Policies) -> Self {
+        Self {
+            policies,
+            urgent: Mutex::default(),
+            syncing: Mutex::default(),
+            lazy: Mutex::default(),
+            writing_back: Mutex::default(),
+            index: Mutex::default(),
+            named_segments: AtomicU32::new(0),
+            named_shards: Default::default(),
+            failed: AtomicBool::new(false),
+            syncs: AtomicU64::new(0),
         }
+    }
+
+    /// Notes a record of a segment.
+    pub(crate) fn segment(&self, number: u32, promise: Promise) {
+        self.note(promise, |pending| {
+            pending.segments.insert(number);
+            // Whoever began the segment may have another policy, or be about to note it.
+            if number >= self.named_segments.load(Ordering::Relaxed) {
+                pending.dirs.insert(Dir::Segments);
+            }
+        });
     }
 
     /// Notes names that were made or removed in directories.
-    pub(crate) fn dirs(&self, dirs: impl IntoIterator<Item = Dir>, policy: WritePolicy) {
-        let Some(mut pending) = self.pending(policy) else { return };
-        for dir in dirs {
-            // Whoever made it may have another policy, or be about to note it.
-            if let Dir::Shard(number) = dir
-                && !self.is_named(number)
-            {
-                pending.dirs.insert(Dir::Blobs);
+    pub(crate) fn dirs(&self, dirs: impl IntoIterator<Item = Dir>, promise: Promise) {
+        self.note(promise, |pending| {
+            for dir in dirs {
+                // Whoever made it may have another policy, or be about to note it.
+                if let Dir::Shard(number) = dir
+                    && !self.is_named(number)
+                {
+                    pending.dirs.insert(Dir::Blobs);
+                }
+                pending.dirs.insert(dir);
             }
-            pending.dirs.insert(dir);
-        }
+        });
     }
 
     /// Notes the file of a blob whose bytes were not synced; the whole file system where it is not at hand.
-    pub(crate) fn file(&self, blob: BlobId, file: Option<File>, policy: WritePolicy) {
-        if let Some(mut pending) = self.pending(policy) {
-            pending.hold(Held::Blob(blob), file);
-        }
+    pub(crate) fn file(&self, blob: BlobId, file: impl FnOnce() -> Option<File>, promise: Promise) {
+        self.note(promise, |pending| pending.hold(Held::Blob(blob), file()));
     }
 
     /// Notes an append that was not synced: the file of the session, and its mark.
-    pub(crate) fn session(&self, id: u64, file: Option<File>, mark: File, policy: WritePolicy) {
-        let Some(mut pending) = self.pending(policy) else { return };
-        pending.hold(Held::Session(id), file);
-        pending.hold(Held::Mark(id), Some(mark));
-        pending.dirs.insert(Dir::Appends);
+    pub(crate) fn session(&self, id: u64, file: Option<File>, mark: File, promise: Promise) {
+        self.note(promise, |pending| {
+            pending.hold(Held::Session(id), file);
+            pending.hold(Held::Mark(id), Some(mark));
+            pending.dirs.insert(Dir::Appends);
+        });
     }
 
     /// Leaves it to the next write-back, or to the first change that must be on the disk before, to sync what a run
     /// wrote that did not end in order.
     pub(crate) fn note_interrupted(&self) {
-        lock(&self.lazy).overflow = true;
-        self.hasten();
-    }
-
-    /// Makes the next commit of a bucket whose policy is immediate sync all that was written before: a policy
-    /// became stricter, and what is acknowledged under it may rely on anything.
-    pub(crate) fn hasten(&self) {
-        self.hastened.store(true, Ordering::Relaxed);
+        lock(&self.urgent).overflow = true;
     }
 
     /// Lets go of a blob that is removed: an open file keeps its space.
     pub(crate) fn forget(&self, blob: BlobId) {
-        let _closed = lock(&self.lazy).files.remove(&Held::Blob(blob));
+        let _closed = lock(&self.lazy).pending.files.remove(&Held::Blob(blob));
     }
 
     /// Notes a write of the index that was not synced.
@@ -229,38 +145,51 @@ impl Unsynced {
 
     /// Fails once a sync has failed.
     fn check(&self, files: &Files) -> Result<(), StoreError> {
-        if self.failed.load(Ordering::Relaxed) {
+        if self.has_failed() {
             let source = std::io::Error::other("an earlier sync failed");
             return Err(StoreError::io(files.mountpath(), "sync", source));
         }
         Ok(())
     }
 
+    /// Whether a sync has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     /// Syncs what a commit that is about to be acknowledged relies on.
     pub(crate) fn sync_urgent(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
-        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.hastened.swap(false, Ordering::Relaxed) {
-            let unpromised = self.take_unpromised();
-            lock(&self.lazy).overflow |= unpromised;
-            self.sync_lazy(files, segments)?;
-        }
-        self.sync(&self.urgent, files, segments)
+        let _alone = lock(&self.syncing);
+        self.hasten();
+        self.sync(|| std::mem::take(&mut *lock(&self.urgent)), files, segments)
     }
 
-    /// Syncs all that was written before.
+    /// Syncs all that was written before, but for what nobody promised to.
     pub(crate) fn sync_all(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
         self.sync_urgent(files, segments)?;
-        self.sync_lazy(files, segments)
+        let _alone = lock(&self.writing_back);
+        self.sync(|| std::mem::take(&mut lock(&self.lazy).pending), files, segments)
     }
 
-    fn sync_lazy(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
-        let _alone = self.writing_back.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sync(&self.lazy, files, segments)
+    /// Makes urgent all that was written before, if a policy became stricter since that was done: what is
+    /// acknowledged under it may rely on anything.
+    fn hasten(&self) {
+        // The commit that asks was told its policy before, so that this is not older.
+        let tightened = self.policies.tightened();
+        let mut lazy = lock(&self.lazy);
+        if lazy.tightened < tightened {
+            lazy.tightened = tightened;
+            let taken = lazy.take_all();
+            lock(&self.urgent).join(taken);
+            drop(lazy);
+            // A write-back may be at what it took before.
+            drop(lock(&self.writing_back));
+        }
     }
 
     /// Whether anything was written that no policy brings to the disk; asks once.
     pub(crate) fn take_unpromised(&self) -> bool {
-        self.unpromised.swap(false, Ordering::Relaxed)
+        std::mem::take(&mut lock(&self.lazy).unpromised)
     }
 
     /// Calls that brought something to the disk so far.
@@ -272,26 +201,29 @@ impl Unsynced {
         self.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn pending(&self, policy: WritePolicy) -> Option<MutexGuard<'_, Pending>> {
-        let pending = match policy {
-            WritePolicy::Immediate => &self.urgent,
-            WritePolicy::Delayed => &self.lazy,
-            WritePolicy::Never => {
-                self.unpromised.store(true, Ordering::Relaxed);
-                return None;
+    fn note(&self, promise: Promise, note: impl FnOnce(&mut Pending)) {
+        if !promise.is_immediate() {
+            let mut lazy = lock(&self.lazy);
+            if promise.tightened >= lazy.tightened {
+                match promise.policy {
+                    WritePolicy::Never => lazy.unpromised = true,
+                    _ => note(&mut lazy.pending),
+                }
+                return;
             }
-        };
-        Some(lock(pending))
+            // The bucket may have become stricter since, and what was noted till then is no longer waited for.
+        }
+        note(&mut lock(&self.urgent));
     }
 
     fn sync(
         &self,
-        which: &Mutex<Pending>,
+        take: impl FnOnce() -> Pending,
         files: &Files,
         segments: &Segments,
     ) -> Result<(), StoreError> {
         self.check(files)?;
-        let taken = std::mem::take(&mut *lock(which));
+        let taken = take();
         if taken.is_empty() {
             return Ok(());
         }
@@ -326,7 +258,7 @@ impl Unsynced {
     }
 
     fn index(&self) -> MutexGuard<'_, bool> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.index)
     }
 
     fn sync_pending(
@@ -356,26 +288,9 @@ impl Unsynced {
     }
 }
 
-fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
-    pending.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(one: &Mutex<T>) -> MutexGuard<'_, T> {
+    one.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entries_of_no_bucket_have_the_strictest_policy() {
-        let policies = Policies::new(WritePolicy::Never);
-        assert_eq!(policies.of(7), WritePolicy::Never);
-        assert_eq!(policies.of(RESERVED_BID), WritePolicy::Never);
-        policies.set([(7, WritePolicy::Immediate), (8, WritePolicy::Delayed)].into());
-        let of_key = |bid| policies.of_key(&codec::key(bid, "name"));
-        assert_eq!(of_key(7), WritePolicy::Immediate);
-        assert_eq!(of_key(8), WritePolicy::Delayed);
-        assert_eq!(of_key(9), WritePolicy::Never);
-        assert_eq!(of_key(RESERVED_BID), WritePolicy::Immediate);
-        policies.set([(8, WritePolicy::Delayed)].into());
-        assert_eq!(policies.of(RESERVED_BID), WritePolicy::Delayed);
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use crate::codec;
 use crate::commit::Committer;
 use crate::config::Limits;
 use crate::descriptors::Descriptors;
-use crate::durability::{Policies, Unsynced};
+use crate::durability::{Policies, Promise, Unsynced};
 use crate::error::StoreError;
 use crate::faults::Counts;
 use crate::files::Files;
@@ -167,7 +167,7 @@ impl Mountpath {
             tracing::info!(mountpath = %files.mountpath().display(), torn, "unfinished uploads removed");
         }
         let clean = run.as_ref().is_some_and(|run| run.clean);
-        let unsynced = Unsynced::default();
+        let unsynced = Unsynced::new(policies.clone());
         if run.is_some() && !clean {
             unsynced.note_interrupted();
         }
@@ -336,9 +336,10 @@ impl Mountpath {
 
     fn commit_group(&self, changes: Vec<Change>, sync: bool) -> Result<(), StoreError> {
         let committed = self.committer.commit(changes, sync, |changes, sync| {
+            // A failed sync may not be tried again: the system forgets what it could not write. And where it
+            // did, what is written now may go the same way.
+            self.check_writable()?;
             if sync {
-                // A failed sync may not be tried again: the system forgets what it could not write.
-                self.check_writable()?;
                 self.unsynced.sync_urgent(&self.files, &self.segments)?;
             }
             self.apply(changes, sync)
@@ -376,7 +377,7 @@ impl Mountpath {
         segments: impl IntoIterator<Item = u32>,
     ) -> Result<(), StoreError> {
         for number in segments {
-            self.unsynced.segment(number, WritePolicy::Immediate);
+            self.unsynced.segment(number, Promise::immediate());
         }
         let synced = self.unsynced.sync_urgent(&self.files, &self.segments);
         synced.inspect_err(|error| self.note_failure(error))
@@ -387,8 +388,17 @@ impl Mountpath {
         self.index.sync().inspect_err(|error| self.note_failure(error))
     }
 
+    /// Notes that the file of a blob did not reach the disk. One for which there is no room goes, and nothing else is
+    /// concerned.
+    pub(crate) fn note_failed_sync(&self, error: &StoreError) {
+        if !matches!(error, StoreError::NoSpace { .. }) {
+            self.note_failure(error);
+        }
+    }
+
+    /// Notes that something was not written, or not brought to the disk: no more changes.
     pub(crate) fn note_failure(&self, error: &StoreError) {
-        tracing::error!(mountpath = %self.path().display(), %error, "index write failed");
+        tracing::error!(mountpath = %self.path().display(), %error, "a write failed: no more changes until the mountpath is opened anew");
         self.failed.store(true, Ordering::Relaxed);
         self.unswept.store(true, Ordering::Relaxed);
         self.tally.spoil();
@@ -399,13 +409,13 @@ impl Mountpath {
     /// [`settle_blobs`](Self::settle_blobs) before.
     pub(crate) fn append_blob(
         &self,
-        (policy, blob): (WritePolicy, BlobId),
+        (promise, blob): (Promise, BlobId),
         payload: &[u8],
         trailer: &[u8],
     ) -> Result<(), StoreError> {
         self.segments.append(blob, payload, trailer, |at| {
             self.locations.place(blob, at);
-            self.unsynced.segment(at.segment, policy);
+            self.unsynced.segment(at.segment, promise);
             self.tally.record(at, 1);
         })
     }
@@ -415,7 +425,7 @@ impl Mountpath {
         // Somebody may be at it, so not even nothing to do means that it is done.
         let sync = self.policies.of(bid) == WritePolicy::Immediate;
         if !sync && self.locations.is_settled() {
-            return Ok(());
+            return self.check_writable();
         }
         self.commit_group(Vec::new(), sync)
     }
@@ -560,7 +570,8 @@ impl Mountpath {
         step!("close: index settled");
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         // What is still unswept stays so: the next start then sweeps again.
-        run.clean = !self.unswept.load(Ordering::Relaxed);
+        let failed = self.failed.load(Ordering::Relaxed) || self.unsynced.has_failed();
+        run.clean = !failed && !self.unswept.load(Ordering::Relaxed);
         step!("close: about to be noted");
         run.id_ceiling = self.ids.last().0;
         run.stored = self.is_counted().then(|| self.stored());

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use aistore_core::config::WritePolicy;
 use arc_swap::ArcSwap;
 
 use crate::appends::Appends;
@@ -299,6 +300,25 @@ impl Shared {
             seat.space.check(&seat.files, size.div_ceil(spread))?;
         }
         Ok(())
+    }
+
+    /// On return the parts of an object of this bucket are as durable as its policy says, but for those on `home`, where
+    /// that comes with the commit of the entry that names them. They may have been written under another policy, or
+    /// by a run that did not end in order.
+    pub(crate) fn settle_parts(
+        &self,
+        bid: u64,
+        home: &SharedMountpath,
+        parts: &[Part],
+    ) -> Result<(), StoreError> {
+        if self.policies.of(bid) != WritePolicy::Immediate {
+            return Ok(());
+        }
+        let places = parts.iter().flat_map(|part| &part.places);
+        let digests: BTreeSet<u64> = places.map(|place| place.mountpath).collect();
+        // What lies on a mountpath that is away went there in order, or is not to be relied on.
+        let homes = digests.into_iter().filter_map(|digest| self.by_digest(digest));
+        homes.filter(|at| !Arc::ptr_eq(at, home)).try_for_each(|at| at.settle_blobs(bid))
     }
 
     /// Announces that blobs which the index refers to already are about to be named by another entry, so

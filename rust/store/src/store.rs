@@ -371,10 +371,7 @@ impl Store {
     /// Sets how durable the changes of each bucket are when they return, by bucket id. Buckets that are not named
     /// have the policy of [`StoreConfig::write_policy`].
     pub fn set_write_policies(&self, policies: HashMap<u64, WritePolicy>) {
-        if self.shared.policies.set(policies) {
-            let set = self.shared.set();
-            set.members().iter().for_each(|one| one.unsynced.hasten());
-        }
+        self.shared.policies.set(policies);
     }
 
     /// Brings to the disk what was written to buckets whose policy is [`WritePolicy::Delayed`]: call it every

@@ -197,6 +197,7 @@ impl Store {
             ..ObjectMeta::default()
         };
         shared.keep(&meta.parts);
+        shared.settle_parts(bid, &home, &meta.parts)?;
         publish_manifest(&home, Role::Object, bid, name, &meta)?;
         step!("upload: manifest published");
         let mut steps = vec![Step::set(&home, key.clone(), codec::encode_value(&meta))];

@@ -235,6 +235,7 @@ impl ObjectWriter {
         };
         let before = store.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
         store.keep(&meta.parts);
+        store.settle_parts(self.bid, &self.home, &meta.parts)?;
         let (meta, copies) = self.publish_all(meta)?;
         step!("put: published");
         // From here on the parts may belong to the object: dropping the writer must not remove them.

@@ -133,20 +133,58 @@ fn appends_are_written_back_and_one_that_is_sent_again_is_synced_again() {
 
 #[test]
 fn what_a_stricter_policy_relies_on_is_synced_with_its_first_change() {
-    for fixture in [Fixture::new(1), Fixture::of_files(1)] {
+    let immediate = |store: &Store| {
+        store.set_write_policies([(BID, WritePolicy::Immediate)].into());
+    };
+    for fixture in [Fixture::new(1), Fixture::of_files(1), Fixture::new(3), Fixture::of_files(3)] {
         for loose in [WritePolicy::Delayed, WritePolicy::Never] {
             let store = open(&fixture, loose);
             let object = (BID, &*uname(BID, "o"), "o");
             let id = store.start_upload(object, BTreeMap::new(), ChecksumType::Xxhash2, 7).unwrap();
-            let mut part = store.begin_part((BID, "o"), id, 1, PartOptions::default()).unwrap();
-            part.write(&[1; 90_000]).unwrap();
-            part.finish().unwrap();
-            put(&store, "small", &[1; 500]).unwrap();
-            store.set_write_policies([(BID, WritePolicy::Immediate)].into());
+            // One on each mountpath.
+            for number in 1..=3 {
+                let begun = store.begin_part((BID, "o"), id, number, PartOptions::default());
+                let mut part = begun.unwrap();
+                part.write(&[1; 9_000]).unwrap();
+                part.finish().unwrap();
+            }
+            if fixture.paths.len() == 1 {
+                put(&store, "small", &[1; 500]).unwrap();
+            }
+            immediate(&store);
             is_immediate(&store, "an upload", || {
-                store.complete_upload(object, id, &[1], &options()).unwrap();
+                store.complete_upload(object, id, &[1, 2, 3], &options()).unwrap();
             });
+            drop(store);
+            let store = open(&fixture, loose);
+            put_large(&store, "chunked", true);
+            immediate(&store);
+            is_immediate(&store, "a rename", || {
+                let (from, to) = (uname(BID, "chunked"), uname(BID, "to"));
+                store.rename(BID, (&from, "chunked"), (&to, "to")).unwrap().unwrap();
+            });
+            drop(store);
+            let store = open(&fixture, loose);
+            let chunks = Some(Chunks { from: 10_000, size: 10_000 });
+            let options = PutOptions { chunks, size_hint: Some(35_000), ..options() };
+            let mut writer = store.begin_put(BID, &uname(BID, "put"), "put", options).unwrap();
+            writer.write(&[7; 34_000]).unwrap();
+            immediate(&store);
+            writer.write(&[7; 1_000]).unwrap();
+            is_immediate(&store, "a put", || drop(writer.finish().unwrap()));
         }
+    }
+}
+
+#[test]
+fn what_was_never_to_be_written_is_written_back_once_its_bucket_is_delayed() {
+    for fixture in [Fixture::new(1), Fixture::of_files(1)] {
+        let store = open(&fixture, WritePolicy::Never);
+        put(&store, "a", &[1; 500]).unwrap();
+        assert_eq!(syncs(&store, || store.write_back().unwrap()), 1, "the index");
+        store.set_write_policies([(BID, WritePolicy::Delayed)].into());
+        assert!(syncs(&store, || store.write_back().unwrap()) > 0);
+        assert_eq!(syncs(&store, || store.write_back().unwrap()), 0);
     }
 }
 

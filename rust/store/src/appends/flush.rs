@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
-use aistore_core::config::WritePolicy;
 
 use super::files::{self, find, name_of};
 use super::intent::{self, Intent};
@@ -82,7 +81,7 @@ impl Store {
             ..ObjectMeta::default()
         };
         let before = shared.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
-        let policy = mountpath.policies.of(bid);
+        let promise = mountpath.policies.promise(bid);
         let session = Session { mountpath: &mountpath, file: &file, path: &path };
         let blob = session.describe(&home, (bid, name), &mut meta)?;
         step!("flush: described");
@@ -98,16 +97,16 @@ impl Store {
             value: codec::encode_value(&meta),
         };
         let intent_key = intent::key(state.id);
-        if policy == WritePolicy::Immediate {
+        if promise.is_immediate() {
             mountpath.unsynced.count_sync();
             let synced = file.sync_data().map_err(|source| StoreError::io(&path, "sync", source));
             // The session goes on, and its next flush would seem to succeed.
             synced.inspect_err(|error| mountpath.note_failure(error))?;
         }
         intent.begin(&intent_key, (&mountpath, &path), (&home, meta.blob))?;
-        mountpath.unsynced.dirs([Dir::Appends, Dir::Blobs, shard_of(blob)], policy);
-        if policy == WritePolicy::Delayed {
-            mountpath.unsynced.file(blob, Some(file), policy);
+        mountpath.unsynced.dirs([Dir::Appends, Dir::Blobs, shard_of(blob)], promise);
+        if !promise.is_immediate() {
+            mountpath.unsynced.file(blob, || Some(file), promise);
         }
         step!("flush: file is a blob");
         let mut steps = vec![Step::set(&home, key.clone(), intent.value)];

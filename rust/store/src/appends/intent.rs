@@ -4,11 +4,10 @@ use std::fs;
 use std::ops::Bound;
 use std::path::Path;
 
-use aistore_core::config::WritePolicy;
-
 use super::AppendId;
 use super::files::path_of_name;
 use crate::codec::{self, Input, RESERVED_BID, put_bytes};
+use crate::durability::Promise;
 use crate::error::StoreError;
 use crate::files::{Dir, shard_of};
 use crate::index::Change;
@@ -110,7 +109,7 @@ impl Intent {
             publish(mountpath, &path, self.blob)?;
             // Before the intent goes.
             let changed = [Dir::Appends, Dir::Blobs, shard_of(self.blob)];
-            mountpath.unsynced.dirs(changed, WritePolicy::Immediate);
+            mountpath.unsynced.dirs(changed, Promise::immediate());
         }
         step!("flush: file made a blob at the next start");
         let Some((blob, _)) = codec::decode_place(&self.value) else {
