@@ -41,6 +41,10 @@ $(SDK_VENV)/.packages: requirements/sdk.txt | $(UV)
 	$(UV) pip install --quiet --python $(SDK_VENV)/bin/python -r requirements/sdk.txt
 	touch $@
 
+$(SDK_VENV)/.rivals: requirements/bench.txt $(SDK_VENV)/.packages
+	$(UV) pip install --quiet --python $(SDK_VENV)/bin/python -r requirements/bench.txt
+	touch $@
+
 setup: $(VENV)/.wheel ## Make .venv with the release wheel, `ais` and `aisnode` installed.
 
 setup-tests: setup $(SDK_VENV)/.packages ## Also make the environment of the official SDK, a black-box client.
@@ -73,7 +77,7 @@ fmt: $(VENV)/.packages ## Reformat.
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-bench: setup-tests ## Measure against what a user would pick instead; prints ratios.
+bench: setup-tests $(SDK_VENV)/.rivals ## Measure against what a user would pick instead; prints ratios.
 	$(PY) benches/run.py
 
 clean: ## Remove everything that is built here.

@@ -42,11 +42,11 @@ class Row:
 class Worker:
     """A process that measures one side: ours or the official SDK."""
 
-    def __init__(self, python: Path | str, endpoint: str) -> None:
+    def __init__(self, python: Path | str, *arguments: str, script: str = "worker.py") -> None:
         # A path to our package must not reach the official one, which has the same name.
         env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" or python != SDK_PYTHON}
         self._process = subprocess.Popen(
-            [python, Path(__file__).with_name("worker.py"), endpoint],
+            [python, Path(__file__).with_name(script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import loopback
 from common import KIB, MIB, ROOT, SDK_PYTHON, Row, Worker, interleave, resident_mib
+from connectors import bench_connectors
 from index import bench_index
 from resume import SAMPLES, bench_resume
 from rivals import find_nginx, free_ports, version
@@ -39,7 +40,7 @@ import aistore
 from aistore.sdk import Bucket
 
 LIST_COUNT = 100_000
-GROUPS = ("index", "node", "client", "server", "serving", "scale", "resume")
+GROUPS = ("index", "node", "client", "connectors", "server", "serving", "scale", "resume")
 
 
 def bench_client(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
@@ -252,10 +253,12 @@ def main() -> int:
 
     if args.only in {None, "node"}:
         show(bench_node(args.runs))
-    if args.only in {None, "client", "server"}:
+    if args.only in {None, "client", "connectors", "server"}:
         with aistore.LocalCluster(targets=3) as cluster:
             if args.only in {None, "client"}:
                 show(bench_client(cluster, args.runs))
+            if args.only in {None, "connectors"}:
+                show(bench_connectors(cluster, args.runs))
             if args.only in {None, "server"}:
                 show(bench_server(cluster, args.runs))
     if args.only in {None, "serving"}:
