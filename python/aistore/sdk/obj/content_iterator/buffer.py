@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,6 +46,13 @@ class ParallelBuffer:
     def tobytes(self) -> bytes:
         """A copy of the content."""
         return self.buf.tobytes()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """The content for numpy, without a copy unless one is asked for; outlives `close`."""
+        import numpy as np  # noqa: PLC0415 - only for those who have it
+
+        content = np.frombuffer(self.buf, np.uint8)
+        return np.array(content, dtype) if copy or dtype not in {None, content.dtype} else content
 
     def close(self) -> None:
         """Gives the memory back; closing again does nothing."""
