@@ -116,8 +116,8 @@ def sockets() -> int:
 
 
 def shared_memory() -> set[str]:
-    """Names in shared memory; what has a dot in front is not of programs like these."""
-    return {name for name in os.listdir("/dev/shm") if not name.startswith(".")}
+    """Names in shared memory, but for semaphores, which Python itself makes and removes."""
+    return {name for name in os.listdir("/dev/shm") if not name.startswith((".", "sem."))}
 
 
 def settle(what: str, measure: Any, most: int) -> None:

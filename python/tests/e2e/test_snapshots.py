@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import multiprocessing
+import os
 import pickle
 import random
 import tarfile
@@ -57,6 +60,10 @@ def keys(batches: Iterable[list[dict[str, Any]]]) -> list[str]:
 def load(snapshot: Snapshot, batch_size: int = BATCH, **options: Any) -> DataLoader:
     dataset = SnapshotDataset(snapshot)
     return DataLoader(dataset, batch_size, seed=SEED, collate_fn=keep, **options)
+
+
+def digest(names: list[str]) -> str:
+    return f"{len(names)} {hashlib.sha256(' '.join(names).encode()).hexdigest()}"
 
 
 def unbroken(snapshot: Snapshot, epochs: int = 1) -> list[str]:
@@ -181,12 +188,13 @@ def test_each_epoch_has_every_sample_once(snapshot: Snapshot) -> None:
 
 
 def steps(
-    snapshot: Snapshot, state: Any, ranks: int, workers: int, count: int
+    snapshot: Snapshot, state: Any, ranks: int, workers: int, count: int, method: str = "fork"
 ) -> tuple[list[str], dict[str, Any]]:
     """Samples of some global steps in the global order, and the state after them."""
     passes = []
+    options = {"multiprocessing_context": method} if workers else {}
     for rank in range(ranks):
-        loader = load(snapshot, rank=rank, world_size=ranks, num_workers=workers)
+        loader = load(snapshot, rank=rank, world_size=ranks, num_workers=workers, **options)
         if state:
             loader.load_state_dict(state)
         passes.append((loader, iter(loader)))
@@ -200,12 +208,17 @@ def steps(
     return got, saved[0]
 
 
-def resume(snapshot: Snapshot, seed: int, topologies: list[tuple[int, int]]) -> None:
+def resume(
+    snapshot: Snapshot, seed: int, topologies: list[tuple[int, int]], method: str = "fork"
+) -> None:
     chance, state, got = random.Random(seed), None, []
     for ranks, workers in topologies:
-        part, state = steps(snapshot, state, ranks, workers, chance.randint(1, 40 // ranks // 4))
+        count = chance.randint(1, max(10 // ranks, 1))
+        part, state = steps(snapshot, state, ranks, workers, count, method)
+        # A state is kept as what it says, not as the object it was.
+        state = json.loads(json.dumps(state))
         got += part
-    assert got == unbroken(snapshot, 2)[: len(got)]
+    assert digest(got) == digest(unbroken(snapshot, 2)[: len(got)])
     assert state["epoch"] * COUNT + state["position"] == len(got)
 
 
@@ -214,12 +227,51 @@ def test_three_resumes_with_changed_topologies(snapshot: Snapshot) -> None:
     resume(snapshot, 2, [(1, 3), (3, 0), (1, 1), (2, 0)])
 
 
+def test_resumes_on_fewer_ranks_and_more(snapshot: Snapshot) -> None:
+    resume(snapshot, 3, [(8, 0), (2, 0), (8, 0), (3, 0)])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+def test_eight_ranks_of_eight_workers_go_on_as_two_without(snapshot: Snapshot) -> None:
+    resume(snapshot, 4, [(8, 8), (2, 0), (8, 8), (1, 8)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_resumes_in_workers_that_are_not_forked(snapshot: Snapshot, method: str) -> None:
+    resume(snapshot, 5, [(2, 2), (1, 0), (1, 3), (3, 1)], method)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(int(os.environ.get("RESUME_ROUNDS", "20"))))
 def test_many_resumes_with_changed_topologies(snapshot: Snapshot, seed: int) -> None:
     chance = random.Random(seed)
-    cells = [(r, w) for r in (1, 2, 4) for w in (0, 2, 8) if r * w <= 16]
+    cells = [(r, w) for r in (1, 2, 4, 8) for w in (0, 1, 2, 3, 5, 8) if r * w <= 16]
     resume(snapshot, seed, [chance.choice(cells) for _ in range(4)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(int(os.environ.get("RESUME_ROUNDS", "20"))))
+def test_many_resumes_of_streams(snapshot: Snapshot, seed: int) -> None:
+    chance, state, got = random.Random(seed), None, []
+    whole = unbroken(snapshot)
+    for _ in range(4):
+        # One process reads, and stops in the middle; batches and workers differ each time.
+        stream = SnapshotStream(snapshot, chance.choice([1, 5, BATCH]), seed=SEED)
+        if state:
+            stream.load_state_dict(state)
+        workers = chance.choice([0, 0, 1, 2, 8])
+        if not workers:
+            it = iter(stream)
+            got += keys([next(it) for _ in range(chance.randint(1, 5))])
+            state = json.loads(json.dumps(stream.state_dict()))
+            it.close()
+            continue
+        loader = torch.utils.data.DataLoader(
+            stream, batch_size=None, num_workers=workers, collate_fn=keep
+        )
+        assert digest(got + keys(loader)) == digest(whole)
+    assert digest(got) == digest(whole[: len(got)])
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
