@@ -35,12 +35,23 @@ from rivals import find_nginx, free_ports, version
 from scale import Sizes, bench_scale
 from server import bench_server
 from serving import SMALL, bench_serving
+from training import TrainingSizes, bench_training
 
 import aistore
 from aistore.sdk import Bucket
 
 LIST_COUNT = 100_000
-GROUPS = ("index", "node", "client", "connectors", "server", "serving", "scale", "resume")
+GROUPS = (
+    "index",
+    "node",
+    "client",
+    "connectors",
+    "server",
+    "serving",
+    "scale",
+    "resume",
+    "training",
+)
 
 
 def bench_client(cluster: aistore.LocalCluster, runs: int) -> Iterator[Row]:
@@ -234,6 +245,9 @@ def main() -> int:
     parser.add_argument(
         "--samples", type=int, default=SAMPLES, help="resume: samples of the data set"
     )
+    parser.add_argument(
+        "--epoch", type=int, default=TrainingSizes.samples, help="training: objects of an epoch"
+    )
     parser.add_argument("--upload", type=int, default=Sizes.upload, help="scale: bytes to upload")
     args = parser.parse_args()
     # Before the network is left behind: it may have to be fetched.
@@ -261,6 +275,9 @@ def main() -> int:
                 show(bench_connectors(cluster, args.runs))
             if args.only in {None, "server"}:
                 show(bench_server(cluster, args.runs))
+    if args.only in {None, "training"}:
+        with aistore.LocalCluster(targets=3) as cluster:
+            show(bench_training(cluster, args.runs, TrainingSizes(samples=args.epoch)))
     if args.only in {None, "serving"}:
         show(bench_serving(args.runs, args.small))
     if args.only in {None, "index"}:

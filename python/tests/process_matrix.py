@@ -32,8 +32,10 @@ from aistore.pytorch import (
 from aistore.pytorch.batch_iter_dataset import AISBatchIterDataset
 from aistore.sdk import Bucket, Client, DataShard
 
-# A case that takes longer for one epoch hangs: its threads are printed, and the process ends.
+# An epoch that takes longer hangs: the threads are printed, and the process ends. Workers that are
+# not forked import torch first, which takes a busy machine a while.
 HANG_S = float(os.environ.get("MATRIX_HANG_S", "30"))
+IMPORT_S = 120.0
 SETTLE_S = 25.0
 # So many epochs are for being killed in; each is told of.
 ENDLESS = 1000
@@ -132,7 +134,7 @@ def settle(what: str, measure: Any, most: int) -> None:
 def run(case: str, loader: Any, expected: tuple[int, str] | None, epochs: int) -> tuple[int, str]:
     """Runs epochs over a loader; what each of them gives."""
     for epoch in range(epochs):
-        faulthandler.dump_traceback_later(HANG_S, exit=True)
+        faulthandler.dump_traceback_later(HANG_S if epoch else HANG_S + IMPORT_S, exit=True)
         if hasattr(loader.dataset, "set_epoch"):
             loader.dataset.set_epoch(epoch)
         got = digest(loader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -45,15 +46,22 @@ def filled(cluster: aistore.LocalCluster) -> Iterator[str]:
 
 
 def run(client: Client, bucket: str, tmp_path: Path, *case: object) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), client.endpoint, bucket, *map(str, case)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "AIS_SNAPSHOT_CACHE": str(tmp_path), "PYTHONWARNINGS": "ignore"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith("clean\n")
+    command = [sys.executable, str(SCRIPT), client.endpoint, bucket, *map(str, case)]
+    env = {**os.environ, "AIS_SNAPSHOT_CACHE": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    # To a file: workers of a process that was ended for hanging would keep a pipe open.
+    with (tmp_path / "out").open("w+") as out:
+        running = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, env=env, start_new_session=True
+        )
+        try:
+            code = running.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+        out.seek(0)
+        told = out.read()
+    assert code == 0, told
+    assert told.endswith("clean\n")
 
 
 def fork(client: Client, bucket: str, output: Path, *case: object) -> int:
