@@ -69,3 +69,25 @@ def test_resume_and_elasticity() -> None:
     scope = run("resume-and-elasticity.ipynb")
     assert scope["resumed"] == scope["unbroken"]
     assert len(set(scope["resumed"])) == scope["SAMPLES"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_in_a_kernel_of_jupyter(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are pictures, bars are widgets, and nothing complains."""
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    notebook = nbformat.read(path, 4)
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    told = "".join(
+        o["text"] for o in outputs if o["output_type"] == "stream" and o["name"] == "stderr"
+    )
+    assert told == ""
+    kinds = [kind for o in outputs for kind in o.get("data", {})]
+    source = path.read_text()
+    assert kinds.count("image/png") == source.count("plt.show()")
+    bars = source.count("tqdm(") + source.count("progress=True")
+    assert kinds.count("application/vnd.jupyter.widget-view+json") >= bars
