@@ -184,11 +184,12 @@ class AISFileSystem(Reading, Writing, AsyncFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         bucket, name = split(path)
         if maxdepth is not None or not bucket:
-            if prefix:
-                raise ValueError("prefix goes with a bucket, and without maxdepth")
-            return await super()._find(
-                path, maxdepth=maxdepth, withdirs=withdirs, detail=detail, **options
+            walked = await super()._find(
+                path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **options
             )
+            start = f"{path}/{prefix}" if path else prefix
+            chosen = {k: v for k, v in walked.items() if not prefix or k.startswith(start)}
+            return chosen if detail else sorted(chosen)
         top = f"{name}/{prefix}" if name else prefix
         with os_errors(path):
             try:
