@@ -16,6 +16,7 @@ from fsspec.spec import AbstractBufferedFile
 
 from aistore.fsspec._paths import BEYOND_THE_END, PRECONDITION_FAILED, os_errors, split
 from aistore.sdk import const
+from aistore.sdk._headers import CaseInsensitiveDict
 from aistore.sdk.errors import AISError
 
 if TYPE_CHECKING:
@@ -64,18 +65,29 @@ class ReadFile(AbstractBufferedFile):  # type: ignore[misc]
             return b""
         headers = [(const.HEADER_IF_MATCH, f'"{self._etag}"')] if self._etag else []
         headers.append((const.HEADER_RANGE, f"bytes={start}-{end - 1}"))
+        if (start, end) == (0, self.size):
+            # Without headers it is read by parallel ranges, of one version too.
+            headers = []
         native, _ = self.fs.native()
+        content: bytes
         with os_errors(self.path):
             try:
-                content: bytes = native.get(self._bucket_path, self._name, [], headers)[2]
+                _, told, content = native.get(self._bucket_path, self._name, [], headers)
             except AISError as error:
                 if error.status_code == BEYOND_THE_END:
                     return b""
                 if error.status_code == PRECONDITION_FAILED:
-                    text = f"ais://{self.path} was replaced while it was read: open it again"
-                    raise OSError(errno.ESTALE, text) from error
+                    raise self._replaced() from error
                 raise
+        if not headers and self._etag:
+            found = CaseInsensitiveDict(told).get(const.HEADER_ETAG, "")
+            if found.strip('"') != self._etag:
+                raise self._replaced()
         return content
+
+    def _replaced(self) -> OSError:
+        text = f"ais://{self.path} was replaced while it was read: open it again"
+        return OSError(errno.ESTALE, text)
 
     def read(self, length: int | None = -1) -> bytes:
         """Reads up to `length` bytes; with -1 all that is left."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import fsspec
 import pandas as pd
 import polars as pl
@@ -119,3 +120,38 @@ def test_hf_datasets(
     loaded.to_parquet(f"{base}/written.parquet", storage_options=options)
     written = pd.read_parquet(f"{base}/written.parquet", storage_options=options)
     assert written["n"].tolist() == loaded["n"][:]
+
+
+def test_duckdb(bucket: Bucket, options: dict[str, str], frame: pd.DataFrame) -> None:
+    frame.to_parquet(f"ais://{bucket.name}/a.parquet", storage_options=options)
+    frame.to_parquet(f"ais://{bucket.name}/b.parquet", storage_options=options)
+    fs = fsspec.filesystem("ais", **options)
+    with duckdb.connect() as connection:
+        connection.register_filesystem(fs)
+        found = connection.sql(f"SELECT sum(n) FROM read_parquet('ais://{bucket.name}/*.parquet')")
+        assert found.fetchall() == [(ROWS * (ROWS - 1),)]
+        connection.sql(f"COPY (SELECT 7 AS x) TO 'ais://{bucket.name}/out.csv'")
+    assert fs.cat(f"{bucket.name}/out.csv") == b"x\n7\n"
+
+
+# torch takes seconds to import what this needs.
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_checkpoints_of_torch(
+    cluster: aistore.LocalCluster, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
+
+    monkeypatch.setenv("AIS_ENDPOINT", cluster.endpoint)
+    url = f"ais://{bucket.name}/step-1"
+    for value in (1.0, 2.0):
+        dcp.save({"w": torch.full((1000,), value)}, storage_writer=FsspecWriter(url))
+        back = {"w": torch.zeros(1000)}
+        dcp.load(back, storage_reader=FsspecReader(url))
+        assert back["w"].tolist() == [value] * 1000
+    with fsspec.open(f"ais://{bucket.name}/model.pt", "wb") as file:
+        torch.save(back, file)
+    with fsspec.open(f"ais://{bucket.name}/model.pt") as file:
+        assert torch.load(file)["w"].tolist() == [2.0] * 1000

@@ -182,6 +182,12 @@ def test_reading_a_file(fs: AISFileSystem, root: str) -> None:
         fs.pipe(f"{root}/big", content[::-1])
         with pytest.raises(OSError, match="was replaced while it was read"):
             file.read(MIB)
+    with fs.open(f"{root}/big", "rb", block_size=1000) as file:
+        fs.pipe(f"{root}/big", content)
+        with pytest.raises(OSError, match="was replaced while it was read"):
+            file.read()
+    with fs.open(f"{root}/big", "rb", block_size=1000) as file:
+        assert file.read() == content
 
 
 @pytest.mark.parametrize("size", [0, 5, MIB, MIB + 1, 5 * MIB + 3])
