@@ -54,6 +54,15 @@ class ParallelBuffer:
         content = np.frombuffer(self.buf, np.uint8)
         return np.array(content, dtype) if copy or dtype not in {None, content.dtype} else content
 
+    def __dlpack__(self, **options: Any) -> Any:
+        """The content for what takes DLPack, such as `torch.from_dlpack`, without a copy."""
+        return self.__array__().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Memory of the processor."""
+        device: tuple[int, int] = self.__array__().__dlpack_device__()
+        return device
+
     def close(self) -> None:
         """Gives the memory back; closing again does nothing."""
         view, self._view = self._view, None
