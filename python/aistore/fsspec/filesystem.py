@@ -10,6 +10,7 @@ import fsspec.asyn
 from fsspec.asyn import AsyncFileSystem, sync_wrapper
 
 from aistore.fsspec import _listing as listing
+from aistore.fsspec._async_file import AsyncReadFile, AsyncWriteFile
 from aistore.fsspec._connection import Connection
 from aistore.fsspec._file import CompressedWriteFile, ReadFile, TextWriteFile, WriteFile
 from aistore.fsspec._paths import NOT_FOUND, os_errors, split
@@ -277,6 +278,25 @@ class AISFileSystem(Reading, Writing, AsyncFileSystem):  # type: ignore[misc]
         if compression is not None:
             file = CompressedWriteFile(file, compression)
         return file if "b" in mode else TextWriteFile(file, **text)
+
+    async def open_async(
+        self, path: str, mode: str = "rb", **options: Any
+    ) -> AsyncReadFile | AsyncWriteFile:
+        """Opens a file whose methods are awaited, to be read or written from start to end.
+
+        Raises:
+            ValueError: Another mode than `rb` and `wb`, or a compression.
+        """
+        if mode not in {"rb", "wb"} or options.get("compression"):
+            raise ValueError(f"mode {mode!r}: expected 'rb' or 'wb', without compression")
+        path = self._strip_protocol(path)
+        block_size = options.get("block_size") or self.blocksize
+        if mode == "wb":
+            return AsyncWriteFile(self, path, mode, block_size)
+        info = await self._info(path)
+        if info["type"] != "file":
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), f"ais://{path}")
+        return AsyncReadFile(self, path, info["size"], block_size)
 
     def native(self) -> tuple[Any, Connection]:
         """This process's native client, for calls that block, and the connection."""

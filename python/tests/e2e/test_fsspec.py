@@ -387,6 +387,34 @@ def test_awaited(fs: AISFileSystem, root: str) -> None:
     asyncio.run(use())
 
 
+def test_awaited_files(fs: AISFileSystem, root: str, uploads: list[MultipartUpload]) -> None:
+    content = random.Random(4).randbytes(3 * MIB + 5)
+
+    async def use() -> None:
+        own = AISFileSystem(fs.storage_options["endpoint"], asynchronous=True)
+        for size in (5, len(content)):
+            async with await own.open_async(f"ais://{root}/w", "wb", block_size=MIB) as file:
+                for start in range(0, size, MIB // 2):
+                    await file.write(content[start : min(start + MIB // 2, size)])
+            async with await own.open_async(f"{root}/w", "rb") as file:
+                assert await file.read(3) == content[:3]
+                assert await file.read() == content[3:size]
+                assert await file.read(1) == b""
+                file.seek(2)
+                assert await file.read(2) == content[2:4]
+            with pytest.raises(ZeroDivisionError):
+                async with await own.open_async(f"{root}/no", "wb", block_size=MIB) as file:
+                    await file.write(content[:size])
+                    raise ZeroDivisionError
+            assert not await own._exists(f"{root}/no")
+        with pytest.raises(FileNotFoundError):
+            await own.open_async(f"{root}/no")
+
+    asyncio.run(use())
+    assert len(uploads) == 2
+    assert_unknown(uploads[1:])
+
+
 def read(fs: AISFileSystem, path: str, queue: Any) -> None:
     with fs.open(path) as file:
         queue.put((fs.cat(path), file.read()))
