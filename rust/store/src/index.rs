@@ -3,6 +3,7 @@
 //! Why this engine: docs/decisions/0001-index-engine.md. To change it, rewrite this file.
 
 mod journals;
+mod torn;
 
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -144,6 +145,7 @@ impl std::fmt::Debug for Index {
 impl Index {
     /// Opens or creates the index in directory `path`.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenFailure> {
+        torn::mend(path)?;
         // The engine asserts some of what it reads back, so damage may come as a panic.
         let opened = catch_unwind(AssertUnwindSafe(|| Self::open_engine(path, cache_bytes)));
         match opened {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -292,6 +293,11 @@ impl Mountpath {
         mountpaths.for_each(|one| one.ids.raise(last));
     }
 
+    /// Whether a commit failed, or something did not reach the disk.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.unsynced.has_failed()
+    }
+
     /// Refuses changes after a failed commit.
     pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
         if self.failed.load(Ordering::Relaxed) {
@@ -365,6 +371,7 @@ impl Mountpath {
     /// never to.
     pub(crate) fn write_back(&self) -> Result<(), StoreError> {
         self.check_writable()?;
+        self.segments.settle_lists();
         let written = self.unsynced.sync_all(&self.files, &self.segments);
         let written = written.and_then(|()| self.unsynced.sync_index(|| self.index.sync()));
         written.inspect_err(|error| self.note_failure(error))
@@ -438,7 +445,9 @@ impl Mountpath {
         for _ in 0..OPEN_ATTEMPTS {
             let Some(at) = self.locations.get(&self.index, blob)? else { break };
             if let Some(file) = self.segments.file(at.segment)? {
-                if !is_record_of(&file, blob, at) {
+                let failed =
+                    |source| StoreError::io(&self.segments.path(at.segment), "read", source);
+                if !is_record_of(&file, blob, at).map_err(failed)? {
                     // Lost with a disk that lost power, or damaged. Not the bytes of another one.
                     tracing::error!(mountpath = %self.path().display(), %blob, ?at, "a record is lost");
                     return Ok(None);
@@ -529,12 +538,16 @@ impl Mountpath {
         let removed = match self.locations.take(&self.index, blob) {
             Ok(Some(at)) => {
                 self.tally.record(at, -1);
-                let file = self.segments.file(at.segment).ok().flatten();
-                if file.is_some_and(|file| is_record_of(&file, blob, at)) {
+                let known = self.is_there(blob, at);
+                if known.as_ref().is_ok_and(|there| *there) {
                     mark_dead(at);
                 }
+                if let Err(error) = &known {
+                    tracing::warn!(%blob, %error, "cannot look at a dead record: the next start does");
+                }
                 // Many at once, as when a bucket goes, must not pile up; a failure is noted there.
-                !self.locations.is_crowded() || self.commit_all(Vec::new()).is_ok()
+                let kept_up = !self.locations.is_crowded() || self.commit_all(Vec::new()).is_ok();
+                known.is_ok() && kept_up
             }
             Ok(None) => self.descriptors.remove(blob, || self.files.remove_blob(blob)),
             Err(error) => {
@@ -545,6 +558,13 @@ impl Mountpath {
         if !removed {
             self.unswept.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the record of a blob lies there.
+    fn is_there(&self, blob: BlobId, at: Location) -> Result<bool, StoreError> {
+        let Some(file) = self.segments.file(at.segment)? else { return Ok(false) };
+        is_record_of(&file, blob, at)
+            .map_err(|source| StoreError::io(&self.segments.path(at.segment), "read", source))
     }
 
     /// Asks the next start to rebuild the index.
@@ -570,8 +590,9 @@ impl Mountpath {
         step!("close: index settled");
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         // What is still unswept stays so: the next start then sweeps again.
-        let failed = self.failed.load(Ordering::Relaxed) || self.unsynced.has_failed();
-        run.clean = !failed && !self.unswept.load(Ordering::Relaxed);
+        let failed = self.has_failed();
+        let swept = !self.unswept.load(Ordering::Relaxed) && self.segments.settle_lists();
+        run.clean = !failed && swept;
         step!("close: about to be noted");
         run.id_ceiling = self.ids.last().0;
         run.stored = self.is_counted().then(|| self.stored());
@@ -599,10 +620,13 @@ impl Mountpath {
 }
 
 /// Whether the record of a blob lies where the index says. After loss of power another one may.
-fn is_record_of(file: &File, blob: BlobId, at: Location) -> bool {
+fn is_record_of(file: &File, blob: BlobId, at: Location) -> io::Result<bool> {
     let mut head = [0; HEADER_BYTES];
-    let read = file.read_exact_at(&mut head, u64::from(at.offset));
-    read.is_ok() && Header::claims(&head) == (blob, at.length)
+    match file.read_exact_at(&mut head, u64::from(at.offset)) {
+        Ok(()) => Ok(Header::claims(&head) == (blob, at.length)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Opens the index; when it had to be rebuilt, also returns the greatest blob id found.

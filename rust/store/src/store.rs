@@ -414,11 +414,11 @@ impl Store {
             return Ok(());
         }
         self.shared.remove_released();
-        if self.shared.pins.any_left() {
-            // Readers outlive the store: what they still hold is swept at the next start.
-            for mountpath in self.shared.set().members() {
-                mountpath.unswept.store(true, Ordering::Relaxed);
-            }
+        let failed = self.shared.set().members().iter().any(|one| one.has_failed());
+        if failed || self.shared.pins.any_left() {
+            // Readers outlive the store: what they still hold is swept at the next start. And what a change that failed
+            // on one mountpath left on the others is known then too.
+            self.shared.set().members().iter().for_each(|one| one.leave_unswept());
         }
         let results: Vec<_> = self.shared.set().members().iter().map(|one| one.close()).collect();
         results.into_iter().collect()

@@ -49,6 +49,8 @@ pub(crate) struct Segments {
     active: Mutex<Option<Active>>,
     /// Records that a sweep noted as dead, a few thousand at most.
     lost: RwLock<HashSet<Location>>,
+    /// Dead records that no list has, because one could not be written. Held by who writes to a list.
+    owed: Mutex<HashSet<Location>>,
 }
 
 /// The segment that is appended to.
@@ -114,6 +116,7 @@ impl Segments {
             table: Mutex::new(table),
             active: Mutex::new(None),
             lost: RwLock::new(HashSet::new()),
+            owed: Mutex::new(HashSet::new()),
         };
         segments.resume(clean)?;
         Ok(segments)
@@ -259,7 +262,8 @@ impl Segments {
         }
     }
 
-    /// Notes that nothing refers to a record any more. A failure costs space: it is logged.
+    /// Notes that nothing refers to a record any more. A list that cannot be written is tried again, see
+    /// [`settle_lists`](Self::settle_lists).
     pub(crate) fn mark_dead(&self, location: Location) {
         // Held until the list has it, so that a sweep which reads the list counts nothing twice.
         let lost = self.lost.read().unwrap_or_else(PoisonError::into_inner);
@@ -290,21 +294,42 @@ impl Segments {
         if !self.table().add_dead(location.segment, bytes) {
             return;
         }
-        let path = self.list_path(location.segment);
-        let list = || {
-            let opened = self.table().list(location.segment);
-            let list = match opened {
-                Some(list) => list,
-                None => Arc::new(dead::open(&path)?),
-            };
-            dead::append(&list, location.offset, u32::try_from(bytes).unwrap_or(u32::MAX))?;
-            step!("segment: record noted as dead");
-            self.table().keep_list(location.segment, &list);
-            Ok::<_, io::Error>(())
-        };
-        if let Err(error) = list() {
-            tracing::warn!(path = %path.display(), %error, "cannot note a dead record");
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.list_dead(location) {
+            let path = self.list_path(location.segment);
+            tracing::warn!(path = %path.display(), %error, "cannot note a dead record yet");
+            owed.insert(location);
         }
+    }
+
+    /// Appends a record to the list of its segment. Called by one at a time: a torn entry is cut off before another
+    /// follows, which it would shift.
+    fn list_dead(&self, Location { segment, offset, length }: Location) -> io::Result<()> {
+        let opened = self.table().list(segment);
+        let list = match opened {
+            Some(list) => list,
+            None => Arc::new(dead::open(&self.list_path(segment))?),
+        };
+        let bytes = stride(u64::from(length));
+        let appended = dead::append(&list, offset, u32::try_from(bytes).unwrap_or(u32::MAX));
+        step!("segment: record noted as dead");
+        match appended {
+            Ok(()) => self.table().keep_list(segment, &list),
+            // Whoever opens it cuts off what may have been written.
+            Err(_) => self.table().close_list(segment),
+        }
+        appended
+    }
+
+    /// Tries once more to note dead records that no list has; `false` while there are some. A start after a run that
+    /// leaves some looks for them.
+    pub(crate) fn settle_lists(&self) -> bool {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        owed.retain(|location| {
+            let there = self.table().has(location.segment);
+            there && self.list_dead(*location).is_err()
+        });
+        owed.is_empty()
     }
 
     /// Offsets of the records of a segment that were noted as dead.

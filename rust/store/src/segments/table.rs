@@ -101,6 +101,10 @@ impl Table {
         self.open.get(&number).cloned()
     }
 
+    pub(super) fn close_list(&mut self, number: u32) {
+        self.lists.pop(&number);
+    }
+
     /// Keeps a segment open, unless it was removed meanwhile.
     pub(super) fn keep_open(&mut self, number: u32, file: &Arc<File>) {
         if self.has(number) {

@@ -179,3 +179,36 @@ fn a_segment_that_power_left_without_its_first_bytes_holds_nothing() {
     std::fs::write(&path, "something that is no segment").unwrap();
     assert!(Scan::new(&File::open(&path).unwrap()).is_err());
 }
+
+#[test]
+fn a_dead_record_that_no_list_can_take_is_noted_once_one_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let segments = open(dir.path(), true);
+    let [first, second] = [1, 2].map(|blob| append(&segments, blob, b"payload", b"trailer"));
+    let list = segments.list_path(first.segment);
+    std::fs::create_dir(&list).unwrap();
+    segments.mark_dead(first);
+    assert!(!segments.settle_lists(), "a start must look for it");
+    std::fs::remove_dir(&list).unwrap();
+    segments.mark_dead(second);
+    assert_eq!(segments.dead_of(first.segment).unwrap(), HashSet::from([second.offset]));
+    assert!(segments.settle_lists());
+    let both = HashSet::from([first.offset, second.offset]);
+    assert_eq!(segments.dead_of(first.segment).unwrap(), both);
+}
+
+#[test]
+fn nothing_follows_a_torn_entry_of_a_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let segments = open(dir.path(), true);
+    let [first, second] = [1, 2].map(|blob| append(&segments, blob, b"payload", b"trailer"));
+    segments.mark_dead(first);
+    let list = segments.list_path(first.segment);
+    let torn = [std::fs::read(&list).unwrap(), vec![1, 2, 3]].concat();
+    std::fs::write(&list, torn).unwrap();
+    // As after an append that failed.
+    segments.table().close_list(first.segment);
+    segments.mark_dead(second);
+    let both = HashSet::from([first.offset, second.offset]);
+    assert_eq!(segments.dead_of(first.segment).unwrap(), both);
+}
