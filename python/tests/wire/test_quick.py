@@ -178,6 +178,32 @@ def test_requests_of_all_kinds_on_one_connection(target: Target, bucket: Bucket)
     assert target.quick() - before > 120
 
 
+@pytest.mark.parametrize("size", [10_240, 900_000], ids=["copied", "from the file"])
+def test_a_connection_changes_hands_again_and_again(
+    target: Target, bucket: Bucket, size: int
+) -> None:
+    rng = random.Random(size)
+    data = rng.randbytes(size)
+    bucket.object("o").get_writer().put_content(data)
+    get = request(target.folder + "o")
+    for window in (0, 2048):
+        with target.connection(window) as connection:
+            # The HTTP library is left after some reads that did not need it, and called back by what does.
+            for reads in (1, 15, 16, 17, 40, 16, 3):
+                body = rng.randbytes(rng.choice([1, 70_000]))
+                connection.send(target.put("p", body, f"Content-Length: {len(body)}"))
+                assert connection.answer()[0] == 200
+                for _ in range(reads):
+                    assert connection.ask(get)[2] == data
+                assert connection.ask(request(target.folder + "p"))[2] == body
+                # Several at once are the library's again, wherever it is at that moment.
+                count = rng.randrange(2, 5)
+                connection.send(get * count + get[:10], get[10:])
+                for _ in range(count + 1):
+                    assert connection.answer()[2] == data
+                assert connection.arrived == b""
+
+
 def test_what_cannot_be_told_apart_goes_the_long_way(target: Target, bucket: Bucket) -> None:
     data = b"d" * 3000
     bucket.object("o").get_writer().put_content(data)

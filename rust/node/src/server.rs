@@ -94,13 +94,19 @@ async fn plain(node: &Arc<Node>, stream: TcpStream, remote: SocketAddr) {
     let answered = Answered::default();
     let io = SendfileIo::new(stream, Arc::clone(&queue));
     let mut io = QuickIo::new(io, Arc::clone(node), answered.clone());
-    match io.alone(node.ctx().tasks.stop()).await {
-        Ok(true) => {
-            let send = |reply| Outgoing::over(&queue, answered.clone(), reply);
-            requests(node, io, remote, PLAIN_BUFFER_BYTES, send).await;
+    let send = |reply| Outgoing::over(&queue, answered.clone(), reply);
+    loop {
+        match io.alone(node.ctx().tasks.stop()).await {
+            Ok(true) => requests(node, &mut io, remote, PLAIN_BUFFER_BYTES, send).await,
+            Ok(false) => return,
+            Err(err) => {
+                tracing::debug!(%remote, error = %err, "connection ended early");
+                return;
+            }
         }
-        Ok(false) => {}
-        Err(err) => tracing::debug!(%remote, error = %err, "connection ended early"),
+        if !io.is_back() {
+            return;
+        }
     }
 }
 

@@ -17,10 +17,12 @@ const INDEX_WRITES_BYTES: u64 = 8 << 20;
 /// The index cache gets this part of the budget, within bounds.
 const INDEX_DIVISOR: u64 = 8;
 const INDEX_MOST_BYTES: u64 = 1 << 30;
-/// Indexes of shards, cached readers, and read buffers that wait for their next use, get this part each, within bounds.
+/// Indexes of shards, and read buffers that wait for their next use, get this part each, within bounds.
 const CACHES_DIVISOR: u64 = 32;
+/// Part of cached readers.
+const READERS_DIVISOR: u64 = 16;
 const MEMBERS_MOST_BYTES: u64 = 256 << 20;
-const READERS_MOST_BYTES: u64 = 64 << 20;
+const READERS_MOST_BYTES: u64 = 128 << 20;
 const IDLE_MOST_BYTES: u64 = 16 << 20;
 
 /// A budget, split.
@@ -81,7 +83,7 @@ impl Shares {
         let index_cache = (total / INDEX_DIVISOR).min(INDEX_MOST_BYTES);
         let members = (total / CACHES_DIVISOR).min(MEMBERS_MOST_BYTES);
         let idle = (total / CACHES_DIVISOR).min(IDLE_MOST_BYTES);
-        let readers = (total / CACHES_DIVISOR).min(READERS_MOST_BYTES);
+        let readers = (total / READERS_DIVISOR).min(READERS_MOST_BYTES);
         let rest = total - (index_cache + index_writes + members + readers + idle);
         Ok(Self { total, source, index_cache, index_writes, members, readers, idle, rest })
     }

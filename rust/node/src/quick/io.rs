@@ -27,6 +27,10 @@ const RECEIVE_BYTES: usize = 60 << 10;
 /// A connection without hyper that was not used for this long, and at most twice as long, is closed.
 const IDLE: Duration = Duration::from_mins(1);
 
+/// After so many requests in a row that hyper did not see, the connection goes on without it: asking it about each
+/// costs more than to set it up again.
+const BACK_AFTER: u32 = 16;
+
 /// A plain connection.
 pub(crate) struct QuickIo {
     io: SendfileIo,
@@ -35,6 +39,10 @@ pub(crate) struct QuickIo {
     /// What was received before there was a hyper to receive it.
     first: Bytes,
     rest: Rest,
+    /// Requests answered here since hyper has seen one.
+    in_a_row: u32,
+    /// Whether hyper was told that the connection has ended, to have it back.
+    back: bool,
 }
 
 /// What of an answer the socket has not taken yet.
@@ -67,7 +75,13 @@ enum Received {
 impl QuickIo {
     /// Over `io`; `answered` is set when a body of hyper's answers has ended.
     pub(crate) fn new(io: SendfileIo, node: Arc<Node>, answered: Answered) -> Self {
-        Self { io, node, lane: Lane::new(answered), first: Bytes::new(), rest: Rest::default() }
+        let (lane, first, rest) = (Lane::new(answered), Bytes::new(), Rest::default());
+        Self { io, node, lane, first, rest, in_a_row: 0, back: false }
+    }
+
+    /// Whether hyper has ended because it was not needed any more; the connection goes on [alone](Self::alone).
+    pub(crate) fn is_back(&mut self) -> bool {
+        std::mem::take(&mut self.back)
     }
 
     /// Answers requests until one comes that is for hyper. `false`: the connection has ended or was idle for too
@@ -129,6 +143,7 @@ impl QuickIo {
                 return Poll::Ready(Ok(Received::Answered));
             }
             self.lane.hand(left);
+            self.in_a_row = 0;
             self.first = Bytes::copy_from_slice(received);
             Poll::Ready(Ok(Received::ForHyper))
         })
@@ -225,8 +240,15 @@ impl Read for QuickIo {
                 if let Some(asked) = asked.filter(|_| this.lane.may_answer())
                     && Scratch::lend(|scratch| this.answer(&asked, scratch.parts().1, cx))?
                 {
-                    continue;
+                    this.in_a_row += 1;
+                    if this.in_a_row < BACK_AFTER {
+                        continue;
+                    }
+                    // Nothing received is the end of a connection.
+                    this.back = true;
+                    return Poll::Ready(Ok(()));
                 }
+                this.in_a_row = 0;
                 this.lane.hand(left);
             } else {
                 this.lane.hand_more(received.len());
@@ -269,6 +291,9 @@ impl Write for QuickIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.back {
+            return Poll::Ready(Ok(()));
+        }
         ready!(self.poll_rest(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }

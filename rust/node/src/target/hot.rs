@@ -12,7 +12,7 @@ use aistore_core::bucket::{Bucket, Namespace, Provider, validate_object_name};
 use aistore_core::headers::PRESENT;
 use aistore_core::placement::owner;
 use aistore_core::props::BucketProps;
-use aistore_store::ObjectReader;
+use aistore_store::{ObjectMeta, ObjectReader};
 
 use super::Target;
 use super::head::{Presence, parse_presence, parse_props};
@@ -89,8 +89,8 @@ impl Target {
         }
         let meant = self.meant(asked, &query)?;
         let props = meant.props()?;
-        let reader = self.objects.readers.get(props.bid, &meant.uname)?;
         if asked.head {
+            let reader = self.objects.readers.get(props.bid, &meant.uname)?;
             self.hot_head(asked, &query, &meant, &reader, answer.head)?;
             self.ctx.metrics.quick.inc();
             self.ctx.metrics.head.done(0, started.elapsed());
@@ -99,6 +99,8 @@ impl Target {
         if props.checksum.validate_warm_get {
             return None;
         }
+        let (bid, uname) = (props.bid, &meant.uname);
+        let reader = self.objects.readers.get_with_lines(bid, uname, answer.head, add_get)?;
         let payload = self.hot_get(&reader, answer)?;
         self.ctx.metrics.quick.inc();
         self.ctx.metrics.get.done(payload.length(), started.elapsed());
@@ -134,16 +136,11 @@ impl Target {
 
     fn hot_get(&self, reader: &Arc<ObjectReader>, answer: &mut Answer<'_>) -> Option<Payload> {
         let meta = reader.meta();
-        let payload = if meta.size < MAX_BODY as u64 {
-            self.copied(reader, answer.body)?
+        if meta.size < MAX_BODY as u64 {
+            self.copied(reader, answer.body)
         } else {
-            self.in_file(reader)?
-        };
-        add_object(answer.head, meta);
-        add(answer.head, "accept-ranges", "bytes");
-        add_length(answer.head, meta.size);
-        add(answer.head, "content-type", "application/octet-stream");
-        Some(payload)
+            self.in_file(reader)
+        }
     }
 
     fn copied(&self, reader: &ObjectReader, body: &mut [u8]) -> Option<Payload> {
@@ -199,6 +196,14 @@ impl Target {
         }
         Some(())
     }
+}
+
+/// What the head of a GET's answer says of the object.
+fn add_get(head: &mut Vec<u8>, meta: &ObjectMeta) {
+    add_object(head, meta);
+    add(head, "accept-ranges", "bytes");
+    add_length(head, meta.size);
+    add(head, "content-type", "application/octet-stream");
 }
 
 /// Space for a body; what does not fit leaves better from the file.

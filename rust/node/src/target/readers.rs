@@ -3,27 +3,36 @@
 //! Entries are dropped when their object changes. A lookup that raced a change must not put the old
 //! version back: hence the tickets, see [`ReaderCache::ticket`].
 
+mod key;
+
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aistore_core::placement::digest;
-use aistore_store::ObjectReader;
+use aistore_store::{ObjectMeta, ObjectReader};
 use lru::LruCache;
+
+use self::key::{AsIs, Key, Keys};
 
 /// Most cached readers that have a file of their own open.
 const MAX_FILES: usize = 4096;
-/// Memory of a cached reader, its name and metadata included.
-const READER_BYTES: u64 = 512;
+/// Memory of a cached reader, its name, metadata and lines included.
+const READER_BYTES: u64 = 1 << 10;
+/// Longest lines that are kept: objects with much custom metadata have theirs written anew.
+const MAX_LINES: usize = 512;
 /// At most this share of the process's file descriptors is spent on cached readers.
 const DESCRIPTOR_SHARE: u64 = 4;
 /// Descriptors assumed when the limit cannot be read or there is none.
 const DEFAULT_DESCRIPTORS: u64 = 1024;
 const SHARDS: usize = 16;
+/// One in so many hits counts as a use. Moving an entry to the front writes to four others, which no cache of a
+/// processor holds where there are many; what is used often is moved often enough.
+const COUNTED_ONE_IN: u32 = 8;
 
 /// Recently used readers by object uname.
 pub(crate) struct ReaderCache {
+    keys: Keys,
     shards: Vec<Mutex<Shard>>,
 }
 
@@ -35,14 +44,22 @@ struct Shard {
     sharing: Readers,
 }
 
-/// By uname, with the bucket's id.
-type Readers = LruCache<Box<str>, (u64, Arc<ObjectReader>)>;
+/// By key of the uname.
+type Readers = LruCache<Key, Cached, AsIs>;
+
+struct Cached {
+    /// Id of the bucket.
+    bid: u64,
+    reader: Arc<ObjectReader>,
+    /// What the head of an answer says of the object; empty until it is asked for.
+    lines: Box<[u8]>,
+}
 
 impl Shard {
     fn new(files: usize, sharing: usize) -> Self {
         // Not preallocated: an idle target stays small.
         let readers = |most| {
-            let mut readers = LruCache::unbounded();
+            let mut readers = LruCache::unbounded_with_hasher(AsIs);
             readers.resize(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
             readers
         };
@@ -53,13 +70,21 @@ impl Shard {
         [&mut self.sharing, &mut self.files]
     }
 
+    fn find(&mut self, bid: u64, key: Key) -> Option<&mut Cached> {
+        let counts = fastrand::u32(..COUNTED_ONE_IN) == 0;
+        let found = self.both().into_iter().find_map(|readers| {
+            if counts { readers.get_mut(&key) } else { readers.peek_mut(&key) }
+        });
+        found.filter(|cached| cached.bid == bid)
+    }
+
     /// Forgets what the test says.
     fn forget(&mut self, gone: impl Fn(u64, &ObjectReader) -> bool) {
         for readers in self.both() {
-            let forgotten = readers.iter().filter(|(_, (bid, reader))| gone(*bid, reader));
-            let forgotten: Vec<Box<str>> = forgotten.map(|(uname, _)| uname.clone()).collect();
-            for uname in forgotten {
-                readers.pop(&uname);
+            let forgotten = readers.iter().filter(|(_, cached)| gone(cached.bid, &cached.reader));
+            let forgotten: Vec<Key> = forgotten.map(|(key, _)| *key).collect();
+            for key in forgotten {
+                readers.pop(&key);
             }
         }
     }
@@ -82,42 +107,66 @@ impl ReaderCache {
 
     fn with_capacity(files: usize, sharing: usize) -> Self {
         let shard = || Mutex::new(Shard::new(files / SHARDS, sharing / SHARDS));
-        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
+        Self { keys: Keys::new(), shards: (0..SHARDS).map(|_| shard()).collect() }
     }
 
-    fn shard(&self, uname: &str) -> MutexGuard<'_, Shard> {
-        let index = usize::try_from(digest(uname) >> 32).unwrap_or(0) % SHARDS;
-        #[expect(clippy::indexing_slicing, reason = "reduced modulo the number of shards")]
-        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, uname: &str) -> (Key, MutexGuard<'_, Shard>) {
+        let key = self.keys.of(uname);
+        #[expect(clippy::indexing_slicing, reason = "below the number of shards")]
+        let shard = &self.shards[key.share(SHARDS)];
+        (key, shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The cached reader of the object, if it belongs to bucket `bid`.
     pub(crate) fn get(&self, bid: u64, uname: &str) -> Option<Arc<ObjectReader>> {
-        let mut shard = self.shard(uname);
-        let found = shard.both().into_iter().find_map(|readers| readers.get(uname));
-        found.filter(|(owner, _)| *owner == bid).map(|(_, reader)| Arc::clone(reader))
+        let (key, mut shard) = self.shard(uname);
+        shard.find(bid, key).map(|cached| Arc::clone(&cached.reader))
+    }
+
+    /// As [`get`](Self::get), and appends to `head` what `write` writes of the object, which must always be the same.
+    pub(crate) fn get_with_lines(
+        &self,
+        bid: u64,
+        uname: &str,
+        head: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>, &ObjectMeta),
+    ) -> Option<Arc<ObjectReader>> {
+        let (key, mut shard) = self.shard(uname);
+        let cached = shard.find(bid, key)?;
+        if cached.lines.is_empty() {
+            let start = head.len();
+            write(head, cached.reader.meta());
+            let lines = head.get(start..).unwrap_or_default();
+            if lines.len() <= MAX_LINES {
+                cached.lines = lines.into();
+            }
+        } else {
+            head.extend_from_slice(&cached.lines);
+        }
+        Some(Arc::clone(&cached.reader))
     }
 
     /// Take this before asking the index, and hand it to [`insert`](Self::insert).
     pub(crate) fn ticket(&self, uname: &str) -> Ticket {
-        Ticket(self.shard(uname).epoch)
+        Ticket(self.shard(uname).1.epoch)
     }
 
     /// Keeps a reader unless something in its shard changed since the ticket was taken.
     pub(crate) fn insert(&self, ticket: Ticket, bid: u64, uname: &str, reader: &Arc<ObjectReader>) {
-        let mut shard = self.shard(uname);
+        let (key, mut shard) = self.shard(uname);
         if shard.epoch == ticket.0 {
             let readers = if reader.shares_file() { &mut shard.sharing } else { &mut shard.files };
-            readers.put(uname.into(), (bid, Arc::clone(reader)));
+            let cached = Cached { bid, reader: Arc::clone(reader), lines: Box::default() };
+            readers.put(key, cached);
         }
     }
 
     /// Forgets an object. Call after every change of it, before the change is acknowledged.
     pub(crate) fn invalidate(&self, uname: &str) {
-        let mut shard = self.shard(uname);
+        let (key, mut shard) = self.shard(uname);
         shard.epoch = shard.epoch.wrapping_add(1);
         for readers in shard.both() {
-            readers.pop(uname);
+            readers.pop(&key);
         }
     }
 
