@@ -104,6 +104,7 @@ impl BlobWriter {
         let bytes = (buffer.len() + trailer.len()) as u64;
         let promise =
             if self.durable { Promise::immediate() } else { self.mountpath.policies.promise(bid) };
+        self.mountpath.note_loose(promise)?;
         if self.file.is_none() && bytes <= self.mountpath.max_record_bytes {
             return self.mountpath.append_blob((promise, blob), &buffer, trailer);
         }
@@ -183,7 +184,10 @@ impl TmpFile {
         self.name = None;
         mountpath.unsynced.dirs(changed, promise);
         if !promise.is_immediate() {
-            mountpath.unsynced.file(blob, || self.file.try_clone().ok(), promise);
+            let file = || self.file.try_clone().ok();
+            if mountpath.unsynced.file(blob, file, promise) {
+                return mountpath.sync_late(&self.file);
+            }
         }
         Ok(())
     }

@@ -67,20 +67,21 @@ impl Unsynced {
         }
     }
 
-    /// Notes a record of a segment.
-    pub(crate) fn segment(&self, number: u32, promise: Promise) {
-        self.note(promise, |pending| {
+    /// Notes the record of a blob in a segment; `true` when it came too late for the next write-back, and must be
+    /// synced before an entry names it. Without a blob: one that was on the disk elsewhere.
+    pub(crate) fn segment(&self, number: u32, blob: Option<BlobId>, promise: Promise) -> bool {
+        self.note(promise, blob, |pending| {
             pending.segments.insert(number);
             // Whoever began the segment may have another policy, or be about to note it.
             if number >= self.named_segments.load(Ordering::Relaxed) {
                 pending.dirs.insert(Dir::Segments);
             }
-        });
+        })
     }
 
     /// Notes names that were made or removed in directories.
     pub(crate) fn dirs(&self, dirs: impl IntoIterator<Item = Dir>, promise: Promise) {
-        self.note(promise, |pending| {
+        self.note(promise, None, |pending| {
             for dir in dirs {
                 // Whoever made it may have another policy, or be about to note it.
                 if let Dir::Shard(number) = dir
@@ -93,14 +94,21 @@ impl Unsynced {
         });
     }
 
-    /// Notes the file of a blob whose bytes were not synced; the whole file system where it is not at hand.
-    pub(crate) fn file(&self, blob: BlobId, file: impl FnOnce() -> Option<File>, promise: Promise) {
-        self.note(promise, |pending| pending.hold(Held::Blob(blob), file()));
+    /// Notes the file of a blob whose bytes were not synced; the whole file system where it is not at hand. `true` as
+    /// for [`segment`](Self::segment).
+    #[must_use]
+    pub(crate) fn file(
+        &self,
+        blob: BlobId,
+        file: impl FnOnce() -> Option<File>,
+        promise: Promise,
+    ) -> bool {
+        self.note(promise, Some(blob), |pending| pending.hold(Held::Blob(blob), file()))
     }
 
     /// Notes an append that was not synced: the file of the session, and its mark.
     pub(crate) fn session(&self, id: u64, file: Option<File>, mark: File, promise: Promise) {
-        self.note(promise, |pending| {
+        self.note(promise, None, |pending| {
             pending.hold(Held::Session(id), file);
             pending.hold(Held::Mark(id), Some(mark));
             pending.dirs.insert(Dir::Appends);
@@ -164,11 +172,26 @@ impl Unsynced {
         self.sync(|| std::mem::take(&mut *lock(&self.urgent)), files, segments)
     }
 
-    /// Syncs all that was written before, but for what nobody promised to.
-    pub(crate) fn sync_all(&self, files: &Files, segments: &Segments) -> Result<(), StoreError> {
+    /// Syncs all that was written before, but for what nobody promised to. `last` is the greatest id that was given
+    /// out; returns up to which one all blobs that entries name are on the disk.
+    pub(crate) fn sync_all(
+        &self,
+        last: BlobId,
+        files: &Files,
+        segments: &Segments,
+    ) -> Result<BlobId, StoreError> {
+        let mark = {
+            let _alone = lock(&self.writing_back);
+            let (taken, mark) = {
+                let mut lazy = lock(&self.lazy);
+                (lazy.take(last), lazy.mark)
+            };
+            self.sync(|| taken, files, segments)?;
+            mark
+        };
+        // Last: what was noted as urgent before the mark moved counts too.
         self.sync_urgent(files, segments)?;
-        let _alone = lock(&self.writing_back);
-        self.sync(|| std::mem::take(&mut lock(&self.lazy).pending), files, segments)
+        Ok(mark)
     }
 
     /// Makes urgent all that was written before, if a policy became stricter since that was done: what is
@@ -201,19 +224,23 @@ impl Unsynced {
         self.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn note(&self, promise: Promise, note: impl FnOnce(&mut Pending)) {
-        if !promise.is_immediate() {
-            let mut lazy = lock(&self.lazy);
-            if promise.tightened >= lazy.tightened {
-                match promise.policy {
-                    WritePolicy::Never => lazy.unpromised = true,
-                    _ => note(&mut lazy.pending),
-                }
-                return;
-            }
+    fn note(
+        &self,
+        promise: Promise,
+        blob: Option<BlobId>,
+        note: impl FnOnce(&mut Pending),
+    ) -> bool {
+        // Held to the end: whoever moves the mark, or makes all urgent, comes before or after.
+        let mut lazy = lock(&self.lazy);
+        if promise.is_immediate() || promise.tightened < lazy.tightened {
             // The bucket may have become stricter since, and what was noted till then is no longer waited for.
+            note(&mut lock(&self.urgent));
+        } else if promise.policy == WritePolicy::Never {
+            lazy.unpromised = true;
+        } else {
+            note(&mut lazy.pending);
         }
-        note(&mut lock(&self.urgent));
+        blob.is_some_and(|blob| blob <= lazy.mark)
     }
 
     fn sync(

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::doubts::Span;
 use crate::error::StoreError;
 use crate::files::{Files, replace_file};
 use crate::index::Journals;
@@ -36,7 +37,7 @@ impl Format {
         let path = files.path("format.json");
         let Some(bytes) = read_optional(&path)? else {
             let format = Self { version: LAYOUT_VERSION, uuid: random_uuid()? };
-            write_json(&path, &format, true)?;
+            write_json(&path, &format)?;
             return Ok((format, true));
         };
         let refuse =
@@ -67,6 +68,15 @@ pub(crate) struct RunState {
     pub(crate) peers: BTreeSet<String>,
     /// Whether objects may lie on another mountpath than placement says, because the set changed.
     pub(crate) scattered: bool,
+    /// The boot of the machine in which this was written, see [`doubts`](crate::doubts).
+    #[serde(default)]
+    pub(crate) boot: String,
+    /// Blobs above this id may be in memory alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loose: Option<u64>,
+    /// Blobs that may have been, when the memory was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) doubt: Option<Span>,
     /// What is stored, after an end in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stored: Option<Saved>,
@@ -82,13 +92,9 @@ impl RunState {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
+    /// On return it survives loss of power, as do the names beside it.
     pub(crate) fn write(&self, files: &Files) -> Result<(), StoreError> {
-        write_json(&files.path("run.json"), self, false)
-    }
-
-    /// As [`write`](Self::write); on return it survives loss of power, as do the names beside it.
-    pub(crate) fn write_through(&self, files: &Files) -> Result<(), StoreError> {
-        write_json(&files.path("run.json"), self, true)
+        write_json(&files.path("run.json"), self)
     }
 }
 
@@ -100,10 +106,10 @@ fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     }
 }
 
-fn write_json(path: &Path, value: &impl Serialize, durable: bool) -> Result<(), StoreError> {
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
     let bytes = serde_json::to_vec(value)
         .map_err(|error| StoreError::io(path, "encode", io::Error::other(error)))?;
-    replace_file(path, &bytes, durable)
+    replace_file(path, &bytes, true)
 }
 
 fn random_uuid() -> Result<String, StoreError> {

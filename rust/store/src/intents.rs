@@ -44,6 +44,9 @@ pub(crate) enum Action {
 }
 
 /// Commits all steps or none; the first one decides. Steps of one mountpath are one commit.
+///
+/// On several mountpaths all of it is on the disk on return, whatever the policy of the bucket: loss of power must not undo
+/// one step and leave another, with two names for the same blobs, or none.
 pub(crate) fn commit(steps: Vec<Step>) -> Result<(), StoreError> {
     let Some(first) = steps.first().map(|step| Arc::clone(&step.mountpath)) else {
         return Ok(());
@@ -56,7 +59,7 @@ pub(crate) fn commit(steps: Vec<Step>) -> Result<(), StoreError> {
     }
     // Whoever rolls the record forward looks for the blobs.
     for step in &steps {
-        step.mountpath.settle_blobs(codec::bid_of(&step.key))?;
+        step.mountpath.commit_durably(Vec::new())?;
     }
     let intent = codec::key(RESERVED_BID, &format!("{PREFIX}{}", first.next_id(BlobId(0))?));
     let value = encode(steps.iter().map(|step| (step.mountpath.digest, &*step.key, &step.action)));
@@ -64,11 +67,11 @@ pub(crate) fn commit(steps: Vec<Step>) -> Result<(), StoreError> {
         steps.into_iter().partition(|step| Arc::ptr_eq(&step.mountpath, &first));
     let mut changes: Vec<_> = own.into_iter().map(Step::change).collect();
     changes.push(Change::Set { key: intent.clone(), value });
-    first.commit_all(changes)?;
+    first.commit_durably(changes)?;
     step!("intent: recorded");
     for step in others {
         let mountpath = Arc::clone(&step.mountpath);
-        mountpath.commit(step.change())?;
+        mountpath.commit_durably(vec![step.change()])?;
         step!("intent: step taken");
     }
     step!("intent: about to be forgotten");
@@ -172,11 +175,13 @@ fn apply(
                 && mountpath.has_blob(meta.blob)?
                 && is_current(set, &key, role, place)?
             {
-                mountpath.commit(Change::Set { key, value })?;
+                mountpath.commit_durably(vec![Change::Set { key, value }])?;
             }
         }
-        Action::Remove(blob) if known == Some(blob) => mountpath.commit(Change::Remove { key })?,
-        Action::Forget => mountpath.commit(Change::Remove { key })?,
+        Action::Remove(blob) if known == Some(blob) => {
+            mountpath.commit_durably(vec![Change::Remove { key }])?;
+        }
+        Action::Forget => mountpath.commit_durably(vec![Change::Remove { key }])?,
         // The latter is never recorded: it was part of the commit with the record.
         Action::Remove(_) | Action::Write(_) => {}
     }

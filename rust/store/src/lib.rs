@@ -56,6 +56,7 @@ mod copying;
 mod crash_model;
 mod descriptors;
 mod destroy;
+mod doubts;
 mod durability;
 mod error;
 mod faults;

@@ -69,7 +69,7 @@ fn settle_one(
 
 /// Removes the entry that names a part as an object of its own.
 fn forget_part(at: &SharedMountpath, place: Place) -> Result<(), StoreError> {
-    let Some(blob) = at.open_blob(place.blob, false)? else { return Ok(()) };
+    let Some(blob) = at.find_blob(place.blob, false)? else { return Ok(()) };
     let path = at.files.blob_path(place.blob);
     let read = trailer::read(&blob).map_err(|source| StoreError::io(&path, "read", source))?;
     let Ok(description) = read else { return Ok(()) };

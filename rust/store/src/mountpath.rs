@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use aistore_core::config::WritePolicy;
@@ -16,6 +16,7 @@ use crate::codec;
 use crate::commit::Committer;
 use crate::config::Limits;
 use crate::descriptors::Descriptors;
+use crate::doubts::{self, Doubts, Past};
 use crate::durability::{Policies, Promise, Unsynced};
 use crate::error::StoreError;
 use crate::faults::Counts;
@@ -26,10 +27,11 @@ use crate::index::{Change, Index, OpenFailure};
 use crate::locations::Locations;
 use crate::meta::{BlobId, ObjectMeta, Role};
 use crate::rebuild;
+use crate::scrub;
 use crate::segments::{HEADER_BYTES, Header, Location, Segments};
 use crate::space::{Space, Watermark};
 use crate::stored::Stored;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::tally::{Saved, Tally};
 
 /// Its presence asks the next start to rebuild the index.
@@ -65,6 +67,12 @@ pub(crate) struct Mountpath {
     committer: Committer,
     ids: BlobIds,
     run: Mutex<RunState>,
+    /// Whether blobs may be named before they are on the disk.
+    loose: AtomicBool,
+    /// Up to which blob all were brought to the disk, as far as that was noted.
+    synced: AtomicU64,
+    /// Blobs to be compared before they are read.
+    pub(crate) doubts: Doubts,
     /// Set when a commit failed: what the index holds is then known only after a restart.
     failed: AtomicBool,
     /// Whether blobs may exist that nothing refers to.
@@ -161,7 +169,7 @@ impl Mountpath {
         (watermark, policies): (Watermark, Policies),
         index: impl FnOnce(&Files, &Segments) -> Result<(Index, Option<BlobId>), StoreError>,
     ) -> Result<Self, StoreError> {
-        let Claimed { files, format, run, lock, .. } = claimed;
+        let Claimed { files, format, fresh, run, lock } = claimed;
         let torn = files.empty_tmp()?;
         step!("open: unfinished uploads removed");
         if torn > 0 {
@@ -188,6 +196,16 @@ impl Mountpath {
             }
         }
         let last = greatest.0.max(run.as_ref().map_or(0, |run| run.id_ceiling)).max(now_ns());
+        let boot = doubts::boot();
+        let synced = doubts::read_synced(&files);
+        let past = match &run {
+            None if fresh => Past::default(),
+            run => Past::of(run.as_ref(), &boot, synced, last),
+        };
+        if past.doubt.is_some() {
+            tracing::warn!(mountpath = %files.mountpath().display(),
+                "what was written last may have been lost with the power: it is compared before it is read");
+        }
         let saved = run.and_then(|run| run.stored).filter(|_| clean && rebuilt.is_none());
         let tally = Tally::start(&index, saved.as_ref());
         match &saved {
@@ -199,12 +217,15 @@ impl Mountpath {
             id_ceiling: last.saturating_add(CEILING_STEP),
             peers: peers.clone(),
             scattered,
+            boot,
+            loose: past.loose,
+            doubt: past.doubt,
             stored: None,
             settled: None,
         };
         // With it the names of the directories reach the disk; and after loss of power nobody takes this run for
         // one that ended in order.
-        run.write_through(&files)?;
+        run.write(&files)?;
         step!("open: run noted");
         Ok(Self {
             space: Space::new(watermark),
@@ -223,6 +244,9 @@ impl Mountpath {
             unsynced,
             committer: Committer::default(),
             ids: BlobIds::new(BlobId(last), run.id_ceiling),
+            loose: AtomicBool::new(run.loose.is_some()),
+            synced: AtomicU64::new(synced),
+            doubts: Doubts::new(run.doubt),
             run: Mutex::new(run),
             failed: AtomicBool::new(false),
             unswept: AtomicBool::new(!clean || rebuilt.is_some()),
@@ -264,7 +288,7 @@ impl Mountpath {
         peers: &BTreeSet<String>,
         scattered: bool,
     ) -> Result<(), StoreError> {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = self.run();
         run.peers.clone_from(peers);
         run.scattered = scattered;
         run.write(&self.files)
@@ -280,7 +304,7 @@ impl Mountpath {
     /// lie on another mountpath.
     pub(crate) fn next_id(&self, above: BlobId) -> Result<BlobId, StoreError> {
         self.ids.next(above, |ceiling| {
-            let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut run = self.run();
             run.id_ceiling = ceiling;
             run.write(&self.files)
         })
@@ -372,9 +396,12 @@ impl Mountpath {
     pub(crate) fn write_back(&self) -> Result<(), StoreError> {
         self.check_writable()?;
         self.segments.settle_lists();
-        let written = self.unsynced.sync_all(&self.files, &self.segments);
-        let written = written.and_then(|()| self.unsynced.sync_index(|| self.index.sync()));
-        written.inspect_err(|error| self.note_failure(error))
+        let written = self.unsynced.sync_all(self.ids.last(), &self.files, &self.segments);
+        let synced = written.inspect_err(|error| self.note_failure(error))?;
+        let written = self.unsynced.sync_index(|| self.index.sync());
+        written.inspect_err(|error| self.note_failure(error))?;
+        self.note_synced(synced);
+        Ok(())
     }
 
     /// Brings the records of these segments to the disk, names included, whatever the policies: something is to
@@ -384,7 +411,7 @@ impl Mountpath {
         segments: impl IntoIterator<Item = u32>,
     ) -> Result<(), StoreError> {
         for number in segments {
-            self.unsynced.segment(number, Promise::immediate());
+            self.unsynced.segment(number, None, Promise::immediate());
         }
         let synced = self.unsynced.sync_urgent(&self.files, &self.segments);
         synced.inspect_err(|error| self.note_failure(error))
@@ -420,11 +447,13 @@ impl Mountpath {
         payload: &[u8],
         trailer: &[u8],
     ) -> Result<(), StoreError> {
+        let mut late = None;
         self.segments.append(blob, payload, trailer, |at| {
             self.locations.place(blob, at);
-            self.unsynced.segment(at.segment, promise);
+            late = self.unsynced.segment(at.segment, Some(blob), promise).then_some(at.segment);
             self.tally.record(at, 1);
-        })
+        })?;
+        late.map_or(Ok(()), |segment| self.settle_records([segment]))
     }
 
     /// On return the blobs of a bucket published so far are as durable as its policy says.
@@ -437,11 +466,74 @@ impl Mountpath {
         self.commit_group(Vec::new(), sync)
     }
 
-    /// Opens a blob; `None` when it does not exist. With `keep`, one in a file of its own stays open.
+    /// Notes that a blob under this promise may be named before it is on the disk: the first one of a run waits
+    /// until that is on the disk.
+    pub(crate) fn note_loose(&self, promise: Promise) -> Result<(), StoreError> {
+        if promise.is_immediate() || self.loose.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut run = self.run();
+        if run.loose.is_none() {
+            let noted = RunState { loose: Some(self.first_of_run.0), ..run.clone() };
+            noted.write(&self.files)?;
+            *run = noted;
+        }
+        self.loose.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Syncs a blob in a file of its own that came too late for a write-back.
+    pub(crate) fn sync_late(&self, file: &File) -> Result<(), StoreError> {
+        self.unsynced.count_sync();
+        let synced = file.sync_data();
+        let synced = synced.map_err(|source| StoreError::io(self.path(), "sync", source));
+        synced.inspect_err(|error| self.note_failure(error))
+    }
+
+    fn note_synced(&self, upto: BlobId) {
+        let loose = self.loose.load(Ordering::Relaxed);
+        if loose && self.synced.fetch_max(upto.0, Ordering::Relaxed) < upto.0 {
+            doubts::write_synced(&self.files, upto);
+        }
+    }
+
+    /// Notes that every blob was compared with what it should be.
+    pub(crate) fn end_doubts(&self) -> Result<(), StoreError> {
+        if self.doubts.end() {
+            let mut run = self.run();
+            run.doubt = None;
+            run.write(&self.files)?;
+        }
+        Ok(())
+    }
+
+    fn run(&self) -> MutexGuard<'_, RunState> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a blob to read it; `None` when it does not exist, or was lost with the power. With `keep`, one in a file of
+    /// its own stays open.
     pub(crate) fn open_blob(&self, blob: BlobId, keep: bool) -> Result<Option<Stored>, StoreError> {
         if let Some(file) = self.descriptors.get(blob) {
             return Ok(Some(Stored::whole(file)));
         }
+        if self.doubts.concern(blob) && !self.is_sound(blob)? {
+            return Ok(None);
+        }
+        self.find_blob(blob, keep)
+    }
+
+    /// Compares a blob that is in doubt. One that the disk does not give is left to who reads it.
+    fn is_sound(&self, blob: BlobId) -> Result<bool, StoreError> {
+        let sound = scrub::is_sound(self, blob)?;
+        if sound {
+            self.doubts.dispel(blob);
+        }
+        Ok(sound)
+    }
+
+    /// As [`open_blob`](Self::open_blob), whatever became of its bytes.
+    pub(crate) fn find_blob(&self, blob: BlobId, keep: bool) -> Result<Option<Stored>, StoreError> {
         for _ in 0..OPEN_ATTEMPTS {
             let Some(at) = self.locations.get(&self.index, blob)? else { break };
             if let Some(file) = self.segments.file(at.segment)? {
@@ -480,7 +572,7 @@ impl Mountpath {
             let path = self.files.blob_path(blob);
             return self.descriptors.remove(blob, || self.files.quarantine(&path, reason));
         }
-        let Some(stored) = self.open_blob(blob, false)? else { return Ok(()) };
+        let Some(stored) = self.find_blob(blob, false)? else { return Ok(()) };
         let failed = |source| StoreError::io(self.path(), "set a blob aside on", source);
         let mut bytes = vec![0; usize::try_from(stored.length().map_err(failed)?).unwrap_or(0)];
         stored.read_exact_at(&mut bytes, 0).map_err(failed)?;
@@ -512,6 +604,9 @@ impl Mountpath {
         match self.files.set_aside(blob) {
             Some(aside) => {
                 format!("it was damaged, and what is left of it is {}", aside.display())
+            }
+            None if self.doubts.concern(blob) => {
+                format!("{} did not reach the disk before the power was lost", path.display())
             }
             None => format!("{} is missing", path.display()),
         }
@@ -579,7 +674,7 @@ impl Mountpath {
     pub(crate) fn close(&self) -> Result<(), StoreError> {
         self.tally.stop.store(true, Ordering::Relaxed);
         self.commit_all(Vec::new())?;
-        self.unsynced.sync_all(&self.files, &self.segments)?;
+        self.unsynced.sync_all(self.ids.last(), &self.files, &self.segments)?;
         self.segments.sync()?;
         if self.unsynced.take_unpromised() {
             self.files.sync_file_system()?;
@@ -588,12 +683,15 @@ impl Mountpath {
         self.index.sync()?;
         let settled = self.index.settle();
         step!("close: index settled");
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = self.run();
         // What is still unswept stays so: the next start then sweeps again.
         let failed = self.has_failed();
         let swept = !self.unswept.load(Ordering::Relaxed) && self.segments.settle_lists();
         run.clean = !failed && swept;
         step!("close: about to be noted");
+        if run.clean {
+            run.loose = None;
+        }
         run.id_ceiling = self.ids.last().0;
         run.stored = self.is_counted().then(|| self.stored());
         run.settled = settled;

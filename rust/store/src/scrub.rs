@@ -28,6 +28,7 @@ use std::time::Duration;
 use cursor::{Cursor, Position};
 pub(crate) use entries::named;
 use files::Reading;
+pub(crate) use verdict::is_sound;
 pub use verdict::{Damage, Outcome};
 
 use crate::error::StoreError;
@@ -121,6 +122,8 @@ pub struct Scrubber {
     /// Blobs of the directory that the position is in, those to come last in front.
     queue: Option<Vec<BlobId>>,
     unsaved: u64,
+    /// Whether the pass under way was begun here, and nothing was found that is still in its place.
+    thorough: bool,
 }
 
 impl Store {
@@ -133,7 +136,7 @@ impl Store {
         let found = find(self, mountpath)?;
         let cursor = Cursor::read(&found.files)?;
         let mountpath = Arc::clone(found.path());
-        Ok(Scrubber { mountpath, cursor, reading: None, queue: None, unsaved: 0 })
+        Ok(Scrubber { mountpath, cursor, reading: None, queue: None, unsaved: 0, thorough: false })
     }
 }
 
@@ -171,6 +174,7 @@ impl Scrubber {
     pub fn step(&mut self, store: &Store, step: &ScrubStep<'_>) -> Result<Scrubbed, StoreError> {
         let mountpath = find(store, &self.mountpath)?;
         drop(store.shared.enter()?);
+        self.thorough |= self.cursor.position == Position::Idle;
         self.cursor.begin(step.now_ns);
         let mut done = Scrubbed::default();
         while done.cost < step.budget && !done.complete {
@@ -200,12 +204,16 @@ impl Scrubber {
                 if let Some(damage) = verdict::settle_suspect(&store.shared, &suspect, step.guide)?
                 {
                     self.cursor.damaged += 1;
+                    self.thorough &= damage.outcome != Outcome::Left;
                     (step.found)(&damage);
                 }
             }
         }
         if done.complete {
             self.cursor.complete(step.now_ns);
+            if std::mem::take(&mut self.thorough) {
+                mountpath.end_doubts()?;
+            }
         }
         if done.complete || self.unsaved >= SAVE_BYTES {
             self.write(&mountpath);

@@ -256,13 +256,17 @@ impl Shared {
         }
     }
 
-    /// Whether a blob of an object was set aside as damaged: that it is not there says nothing of the disk.
-    pub(crate) fn is_set_aside(&self, home: &SharedMountpath, meta: &ObjectMeta) -> bool {
+    /// Whether a blob of an object was set aside as damaged, or may have been lost with the power: that it is not there
+    /// says nothing of the disk.
+    pub(crate) fn is_accounted_for(&self, home: &SharedMountpath, meta: &ObjectMeta) -> bool {
         let mut parts = meta.parts.iter().flat_map(|part| &part.places);
-        home.files.set_aside(meta.blob).is_some()
+        let known = |at: &SharedMountpath, blob| {
+            at.doubts.concern(blob) || at.files.set_aside(blob).is_some()
+        };
+        known(home, meta.blob)
             || parts.any(|place| {
                 let at = self.by_digest(place.mountpath);
-                at.is_some_and(|at| at.files.set_aside(place.blob).is_some())
+                at.is_some_and(|at| known(&at, place.blob))
             })
     }
 

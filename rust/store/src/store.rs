@@ -206,7 +206,7 @@ impl Store {
             };
             // Replaced or deleted since the lookup; the same blob twice means that it is lost.
             if missing == Some(meta.blob) {
-                if !self.shared.is_set_aside(&mountpath, &meta) {
+                if !self.shared.is_accounted_for(&mountpath, &meta) {
                     mountpath.faults.note(Tried::Read, &std::io::ErrorKind::NotFound.into());
                 }
                 if let Some(copy) = heal::open_copy(&self.shared, &key, &meta) {

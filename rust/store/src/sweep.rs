@@ -300,7 +300,7 @@ pub(crate) fn is_referenced(set: &MountpathSet, to: &Mountpath) -> Result<bool, 
 }
 
 fn is_part(mountpath: &Mountpath, blob: BlobId) -> Result<bool, StoreError> {
-    let Some(blob) = mountpath.open_blob(blob, false)? else { return Ok(true) };
+    let Some(blob) = mountpath.find_blob(blob, false)? else { return Ok(true) };
     Ok(match trailer::read(&blob) {
         Ok(Ok(description)) => matches!(description.role, Role::Part { .. }),
         _ => false,

@@ -180,7 +180,8 @@ fn nothing_is_missed_while_mountpaths_come_and_go() {
         let _stop = StopOnDrop(stop);
         let until = Instant::now() + Duration::from_secs(6);
         let mut which = 0;
-        while Instant::now() < until {
+        // Each of them at least once, however busy the machine is.
+        while which < 3 || Instant::now() < until {
             let path = &fixture.paths[which % 3];
             which += 1;
             store.detach(path, true).unwrap();
@@ -190,7 +191,6 @@ fn nothing_is_missed_while_mountpaths_come_and_go() {
             resilver(store);
         }
         println!("{which} times out and in, {} rounds", rounds.load(Ordering::Relaxed));
-        assert!(which > 2);
     });
     check(&store, 120);
     assert_eq!(fixture.blobs().len(), 120);

@@ -82,6 +82,7 @@ impl Store {
         };
         let before = shared.survey_for(&key, old.as_ref().map(|(_, old)| old))?;
         let promise = mountpath.policies.promise(bid);
+        mountpath.note_loose(promise)?;
         let session = Session { mountpath: &mountpath, file: &file, path: &path };
         let blob = session.describe(&home, (bid, name), &mut meta)?;
         step!("flush: described");
@@ -105,8 +106,10 @@ impl Store {
         }
         intent.begin(&intent_key, (&mountpath, &path), (&home, meta.blob))?;
         mountpath.unsynced.dirs([Dir::Appends, Dir::Blobs, shard_of(blob)], promise);
-        if !promise.is_immediate() {
-            mountpath.unsynced.file(blob, || Some(file), promise);
+        if !promise.is_immediate()
+            && mountpath.unsynced.file(blob, || file.try_clone().ok(), promise)
+        {
+            mountpath.sync_late(&file)?;
         }
         step!("flush: file is a blob");
         let mut steps = vec![Step::set(&home, key.clone(), intent.value)];

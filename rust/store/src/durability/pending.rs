@@ -64,9 +64,22 @@ pub(super) struct Lazy {
     pub(super) unpromised: bool,
     /// How often a policy had become stricter when the list was last made urgent.
     pub(super) tightened: u64,
+    /// Blobs up to this id are on the disk, or are being brought there, but for those that were under way just then.
+    pub(super) mark: BlobId,
 }
 
 impl Lazy {
+    /// What a write-back syncs that begins now. Where that is all there is, it moves the mark to `last`.
+    pub(super) fn take(&mut self, last: BlobId) -> Pending {
+        let taken = std::mem::take(&mut self.pending);
+        // With the whole file system goes what nobody promised.
+        self.unpromised &= !taken.overflow;
+        if !self.unpromised {
+            self.mark = self.mark.max(last);
+        }
+        taken
+    }
+
     /// All that was noted, and whatever else was written if nobody promised to sync that.
     pub(super) fn take_all(&mut self) -> Pending {
         let mut taken = std::mem::take(&mut self.pending);

@@ -37,7 +37,7 @@ impl Ground {
     /// Notes a blob that was written under this promise.
     fn note(&self, promise: Promise) {
         let file = || File::create(self.dir.path().join("file")).ok();
-        self.unsynced.file(BlobId(1), file, promise);
+        assert!(!self.unsynced.file(BlobId(1), file, promise));
     }
 
     fn syncs(&self, sync: impl FnOnce(&Self) -> Result<(), StoreError>) -> u64 {
@@ -52,7 +52,7 @@ impl Ground {
     }
 
     fn write_back(&self) -> u64 {
-        self.syncs(|this| this.unsynced.sync_all(&this.files, &this.segments))
+        self.syncs(|this| this.unsynced.sync_all(BlobId(0), &this.files, &this.segments).map(drop))
     }
 }
 

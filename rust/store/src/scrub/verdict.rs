@@ -19,7 +19,7 @@ use crate::error::StoreError;
 use crate::heal::{Known, heal};
 use crate::index::Change;
 use crate::meta::{BlobId, Place};
-use crate::mountpath::SharedMountpath;
+use crate::mountpath::{Mountpath, SharedMountpath};
 use crate::resilver::Guide;
 use crate::segments::{HEADER_BYTES, Header, Location, PREAMBLE, salt_of};
 use crate::set::MountpathSet;
@@ -240,7 +240,7 @@ fn owner_of(set: &MountpathSet, key: &[u8]) -> Result<Option<Owner>, StoreError>
 }
 
 /// Reads a blob, from the disk where the system allows that, and says what is wrong with it.
-pub(super) fn look(at: &SharedMountpath, blob: BlobId) -> Result<Result<(), Wrong>, StoreError> {
+pub(super) fn look(at: &Mountpath, blob: BlobId) -> Result<Result<(), Wrong>, StoreError> {
     for _ in 0..ATTEMPTS {
         let known = at.locations.get(&at.index, blob)?;
         let seen = match known {
@@ -262,6 +262,21 @@ pub(super) fn look(at: &SharedMountpath, blob: BlobId) -> Result<Result<(), Wron
         }
     }
     Ok(Ok(()))
+}
+
+/// Whether readers may have a blob: its payload is as it should be, or the disk does not give it, which they will see.
+pub(crate) fn is_sound(at: &Mountpath, blob: BlobId) -> Result<bool, StoreError> {
+    let Err(Wrong { fault, reason, .. }) = look(at, blob)? else { return Ok(true) };
+    let readable = match fault {
+        Fault::Payload | Fault::Missing => false,
+        // What a record holds has a checksum in its header too.
+        Fault::Description => at.locations.get(&at.index, blob)?.is_some(),
+        Fault::Unreadable => true,
+    };
+    if !readable {
+        tracing::error!(mountpath = %at.path().display(), %blob, reason, "lost with the power");
+    }
+    Ok(readable)
 }
 
 fn file(reading: &mut Reading) -> io::Result<Result<(), Wrong>> {
