@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import json
 import random
 import struct
 import tarfile
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 
 import pytest
-from support import Wire
+from support import Answer, Wire
 from verbs import get, put
 
 from aistore.sdk import Bucket, ListObjectFlag
@@ -132,6 +133,60 @@ def test_many_files_come_as_a_new_tar(wire: Wire, name: str, shard: str) -> None
     missing = get(wire, name, shard, archmode="prefix", archregx="nope")
     assert missing.status == 404
     assert "does not exist" in missing.json()["message"]
+
+
+def batch(wire: Wire, name: str, entries: list[dict[str, object]], streaming: bool) -> list[bytes]:
+    """The files of a batch, in order."""
+    body = json.dumps({"in": entries, "strm": streaming}).encode()
+    answer = wire.follow("GET", f"/v1/ml/moss/{name}", body=body)
+    assert answer.status == 200, answer.body[:300]
+    archive = answer.body if streaming else multipart(answer)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as unpacked:
+        files = [unpacked.extractfile(member) for member in unpacked.getmembers()]
+        return [file.read() for file in files if file]
+
+
+def multipart(answer: Answer) -> bytes:
+    """The archive of a buffered batch."""
+    boundary = (answer.header("content-type") or "").partition("boundary=")[2].encode()
+    return answer.body.split(b"--" + boundary)[2].partition(b"\r\n\r\n")[2][:-2]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_batches_of_files_of_every_kind_of_shard(wire: Wire, name: str, streaming: bool) -> None:
+    entries: list[dict[str, object]] = []
+    wanted = []
+    for shard, make in MAKERS.items():
+        put(wire, name, shard, make(FILES))
+    for path, data in FILES.items():
+        for shard in MAKERS:
+            entries.append({"objname": shard, "archpath": path})
+            wanted.append(data)
+            if len(data) > 4:
+                start, length = len(data) // 3, len(data) // 2
+                part = {"start": start, "length": length}
+                entries.append({"objname": shard, "archpath": path, **part})
+                wanted.append(data[start : start + length])
+                entries.append({"objname": shard, "archpath": path, "start": 2, "length": -1})
+                wanted.append(data[2:])
+    assert batch(wire, name, entries, streaming) == wanted
+
+
+@pytest.mark.parametrize("shard", MAKERS)
+def test_batches_name_files_that_are_not_in_a_shard(wire: Wire, name: str, shard: str) -> None:
+    put(wire, name, shard, MAKERS[shard](FILES))
+
+    def ask(entries: list[dict[str, object]]) -> Answer:
+        body = json.dumps({"in": entries, "coer": True, "strm": True}).encode()
+        return wire.follow("GET", f"/v1/ml/moss/{name}", body=body)
+
+    found = ask([{"objname": shard, "archpath": path} for path in ("nope", "a.txt")])
+    with tarfile.open(fileobj=io.BytesIO(found.body)) as archive:
+        names = [member.name for member in archive.getmembers()]
+    assert names == [f"__404__/{name}/{shard}/nope", f"{name}/{shard}/a.txt"]
+    refused = ask([{"objname": shard, "archpath": "a.txt", "start": 2, "length": 4}])
+    assert refused.status == 400
+    assert "not satisfiable range" in refused.json()["message"]
 
 
 def test_requests_that_contradict_themselves(wire: Wire, name: str) -> None:

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderMap;
 
+pub(crate) use self::body::{Unpacking, failure as unpack_failure};
 pub(crate) use self::find::{Found, Gone, Packed, Watch, Watched, locate, member_of, shard_format};
 use super::Target;
 use super::buffers::Pieces;
@@ -123,7 +124,7 @@ impl Target {
         let (target, cname) = (Arc::clone(self), object.cname());
         let (watch, gone) = Watch::new();
         let is_search = find::promised(&object, &mime)?.is_none_or(Format::is_packed);
-        let searching = if is_search { Some(self.searching().await) } else { None };
+        let searching = if is_search { Some(self.objects.searching().await) } else { None };
         let opened = tokio::task::spawn_blocking(move || {
             let _searching = searching;
             let reader = target.objects.open(&object)?;

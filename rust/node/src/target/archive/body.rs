@@ -18,6 +18,7 @@ use super::super::Target;
 use super::super::buffers::{BufferPool, Pieces, Space};
 use super::super::failure::read_failure;
 use super::super::headers::add_length;
+use super::super::objects::Objects;
 use super::super::read::Supply;
 use super::{Packed, Watch};
 use crate::http::{Reply, reply};
@@ -52,7 +53,7 @@ pub(super) fn begin(mut source: Source, pool: &BufferPool, memory: Permit) -> io
 }
 
 /// What a client is told whose answer could not be begun.
-pub(super) fn failure(err: &io::Error, cname: &str) -> ApiError {
+pub(crate) fn failure(err: &io::Error, cname: &str) -> ApiError {
     if err.raw_os_error().is_some() {
         return read_failure(err, cname);
     }
@@ -79,6 +80,42 @@ impl Source {
             }
         }
         Ok(space.freeze(filled))
+    }
+}
+
+/// A file that is unpacked for an answer with more in it than this file.
+pub(crate) struct Unpacking {
+    /// `None` after an error.
+    source: Option<Source>,
+    _watch: Watch,
+    _decoder: Permit,
+}
+
+impl Unpacking {
+    /// The file; `decoder` is the memory that its decoder takes.
+    pub(crate) fn new(packed: Packed, watch: Watch, decoder: Permit) -> Self {
+        Self { source: Some(packed.into()), _watch: watch, _decoder: decoder }
+    }
+
+    /// Bytes still to come.
+    pub(crate) fn left(&self) -> u64 {
+        self.source.as_ref().and_then(|source| source.size).unwrap_or_default()
+    }
+
+    /// Makes the next piece on the blocking pool; empty at the end. For who waited for room in `pieces`. Not cancel
+    /// safe: a dropped call loses the rest.
+    pub(crate) async fn next(&mut self, pieces: &Pieces) -> io::Result<Bytes> {
+        let Some(mut source) = self.source.take().filter(|source| source.size != Some(0)) else {
+            return Ok(Bytes::new());
+        };
+        let space = pieces.any_space(source.size.unwrap_or(u64::MAX));
+        let made = tokio::task::spawn_blocking(move || {
+            let bytes = source.fill(space)?;
+            Ok((source, bytes))
+        });
+        let (source, bytes) = made.await.map_err(io::Error::other).flatten()?;
+        self.source = Some(source);
+        Ok(bytes)
     }
 }
 
@@ -162,6 +199,15 @@ impl http_body::Body for MadeBody {
     }
 }
 
+impl Objects {
+    /// Memory for unpacking one file.
+    pub(crate) async fn decoder_memory(&self, cname: &str) -> Result<Permit, ApiError> {
+        let budget = self.pool.budget();
+        let bytes = super::DECODER_BYTES.min(budget.share(Purpose::Replies) / 4);
+        budget.take(Purpose::Replies, bytes, cname).await
+    }
+}
+
 impl Target {
     /// The answer that sends what is being made, and its bytes as far as they are known.
     pub(super) async fn unpacked_reply(
@@ -176,11 +222,8 @@ impl Target {
         let body = if source.size == Some(0) {
             reply::full_body(first.clone())
         } else {
-            let budget = self.objects.pool.budget();
             // What the decoder holds was not known before; it is there already, in small numbers.
-            let most = budget.share(Purpose::Replies) / 4;
-            let decoder = super::DECODER_BYTES.min(most);
-            let decoder = budget.take(Purpose::Replies, decoder, cname).await?;
+            let decoder = self.objects.decoder_memory(cname).await?;
             let pool = self.objects.pool.clone();
             let supply = Supply::new(pool, source.size.unwrap_or(u64::MAX), Some(pieces));
             let first = Some(first.clone()).filter(|first| !first.is_empty());

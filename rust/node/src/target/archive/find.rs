@@ -11,7 +11,6 @@ use aistore_core::tar::{ReadAt, same_member};
 use aistore_store::ObjectReader;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::Target;
 use super::super::failure::read_failure;
 use super::super::members::{Place, archive_failure};
 use super::super::objects::{ObjectRef, Objects};
@@ -175,28 +174,39 @@ fn search(
     Ok(None)
 }
 
-/// As [`member_of`], for who can read nothing but what lies in the shard as it is.
+/// As [`member_of`], without a search: `None` for a file that is only found by going through its shard.
 pub(crate) fn locate(
     objects: &Objects,
     reader: &Arc<ObjectReader>,
     object: &ObjectRef,
-    wanted: (&str, &str),
+    path: &str,
     node: &str,
-) -> Result<Extent, ApiError> {
-    match member_of(objects, reader, object, wanted, node, &Gone::default())? {
-        Found::Plain(extent) => Ok(extent),
-        Found::Packed(_) => Err(ApiError::unsupported(format!(
-            "{}: reading the compressed file \"{}\" in a batch is not supported yet: read it with GET and archpath",
-            object.cname(),
-            wanted.0
-        ))),
+) -> Result<Option<Found>, ApiError> {
+    let format = shard_format(reader, object, "")?;
+    if format.is_packed() {
+        let index = objects.members.ready(reader, format);
+        let is_missing = index.is_some_and(|index| index.find(path).is_none());
+        return if is_missing { Err(not_there(path, object, node)) } else { Ok(None) };
+    }
+    member_of(objects, reader, object, (path, ""), node, &Gone::default()).map(Some)
+}
+
+impl Packed {
+    /// `length` bytes of the file from `start` on, which lie within it. Reads what comes before: blocks.
+    pub(crate) fn part(mut self, start: u64, length: u64) -> io::Result<Self> {
+        let skipped = io::copy(&mut Read::by_ref(&mut self.data).take(start), &mut io::sink())?;
+        if skipped < start {
+            let text = "a file of the archive is shorter than it claims";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        }
+        Ok(Self { size: length, data: self.data })
     }
 }
 
-impl Target {
+impl Objects {
     /// The right to search a shard: what it holds up is a thread, and a processor.
-    pub(super) async fn searching(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn searching(&self) -> Option<OwnedSemaphorePermit> {
         // Never closed.
-        Arc::clone(&self.objects.searches).acquire_owned().await.ok()
+        Arc::clone(&self.searches).acquire_owned().await.ok()
     }
 }

@@ -89,7 +89,7 @@ impl Target {
     ) -> Result<(Reply, u64), GetFailure> {
         let memory = self.memory_for_reply(&object).await?;
         let (watch, gone) = Watch::new();
-        let searching = self.searching().await;
+        let searching = self.objects.searching().await;
         let (target, cname) = (Arc::clone(self), object.cname());
         let begun = tokio::task::spawn_blocking(move || {
             let _searching = searching;

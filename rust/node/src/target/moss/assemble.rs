@@ -7,13 +7,11 @@ use aistore_core::moss::is_soft_error;
 use bytes::Bytes;
 
 use super::layout::Layout;
-use super::local::{Item, LocalEntries, Located};
+use super::local::{Data, Item, LocalEntries, Located};
 use super::outbox::{Outbox, Page};
 use super::peer::{PeerEntries, PeerItem};
 use super::plan::{Entry, Plan, Route};
 use crate::target::buffers::{BUFFER_BYTES, Pieces};
-use crate::target::failure::read_failure;
-use crate::target::read::Extent;
 
 /// Entries from peers up to this size are complete before their header is sent, so that a peer's end
 /// costs the entry and not the batch. With prefix and suffix it fits a page.
@@ -66,7 +64,7 @@ struct Streaming {
 }
 
 enum Source {
-    Local { extent: Extent, position: usize },
+    Local { data: Data, position: usize },
     Peer { peer: usize, left: u64 },
 }
 
@@ -145,11 +143,11 @@ impl Assembler {
                 self.outbox.push_run(&bytes, range);
                 self.succeed(size);
             }
-            Item::Open(Located { extent, mtime_s }) => {
-                let (position, size) = (self.next, extent.length());
+            Item::Open(Located { data, mtime_s }) => {
+                let (position, size) = (self.next, data.length());
                 let prefix = self.layout.prefix(position, &entry.wanted, size, mtime_s);
                 self.outbox.push_slice(&prefix);
-                let source = Source::Local { extent, position };
+                let source = Source::Local { data, position };
                 self.streaming = Some(Streaming { source, suffix: self.layout.suffix(size) });
                 self.succeed(size);
             }
@@ -201,14 +199,12 @@ impl Assembler {
     /// Sends one more piece of a large entry, then its suffix.
     async fn stream_on(&mut self, mut streaming: Streaming) -> Result<(), ApiError> {
         let left = match &mut streaming.source {
-            Source::Local { extent, position } => {
-                let piece = extent.next(&self.pieces).await.map_err(|err| {
-                    let entry = self.plan.entries.get(*position);
-                    let cname = entry.map(|e| e.wanted.bucket.object_cname(&e.wanted.object));
-                    read_failure(&err, &cname.unwrap_or_default())
-                })?;
+            Source::Local { data, position } => {
+                let entry = self.plan.entries.get(*position);
+                let cname = entry.map(|e| e.wanted.bucket.object_cname(&e.wanted.object));
+                let piece = data.next(&self.pieces, &cname.unwrap_or_default()).await?;
                 self.outbox.push(&piece);
-                extent.length()
+                data.length()
             }
             Source::Peer { peer, left } => {
                 let Some(stream) = self.peers.get_mut(*peer) else {

@@ -25,13 +25,7 @@ use crate::target::Target;
 impl Target {
     /// Takes one of the places that `gate` has.
     pub(in crate::target) fn admit(&self, gate: &Arc<Semaphore>) -> Result<Delivery, ApiError> {
-        let permit = Arc::clone(gate).try_acquire_owned().map_err(|_| {
-            ApiError::new(
-                429,
-                "ErrTooManyRequests",
-                format!("{}: too many batches are pending: try again shortly", self.ctx.display()),
-            )
-        })?;
+        let permit = place(gate, &self.ctx.display())?;
         let (ctx, started) = (Arc::clone(&self.ctx), Instant::now());
         Ok(Delivery {
             ctx,
@@ -42,6 +36,13 @@ impl Target {
             _memory: Permit::default(),
         })
     }
+}
+
+fn place(gate: &Arc<Semaphore>, node: &str) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(gate).try_acquire_owned().map_err(|_| {
+        let text = format!("{node}: too many batches are pending: try again shortly");
+        ApiError::new(429, "ErrTooManyRequests", text)
+    })
 }
 
 static END: HeaderName = HeaderName::from_static(BATCH_END);
@@ -150,5 +151,21 @@ impl Sending {
             trailers.insert(END.clone(), value);
         }
         Ok(Some((Frame::trailers(trailers), self)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_no_place_is_told_when_to_come_again() {
+        let gate = Arc::new(Semaphore::new(2));
+        let held = (place(&gate, "t[me]").unwrap(), place(&gate, "t[me]").unwrap());
+        let err = place(&gate, "t[me]").unwrap_err();
+        assert!(err.status == 429 && err.message.contains("t[me]"), "{err}");
+        assert_eq!(err.tcode, "ErrTooManyRequests", "so that the answer says when to come again");
+        drop(held);
+        assert!(place(&gate, "t[me]").is_ok());
     }
 }

@@ -5,10 +5,12 @@
 //! them reads them piece by piece.
 
 use std::collections::VecDeque;
+use std::io::Read as _;
 use std::ops::Range;
 use std::sync::Arc;
 
 use aistore_core::error::ApiError;
+use aistore_store::ObjectReader;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
@@ -16,10 +18,10 @@ use super::layout::Layout;
 use super::outbox::Page;
 use super::plan::{Entry, Plan, Route};
 use crate::target::Target;
-use crate::target::archive;
+use crate::target::archive::{self, Gone, Packed, Unpacking, Watch, member_of, unpack_failure};
 use crate::target::buffers::{BUFFER_BYTES, Buffer, Pieces};
 use crate::target::failure::read_failure;
-use crate::target::objects::Objects;
+use crate::target::objects::{ObjectRef, Objects};
 use crate::target::read::Extent;
 use crate::tasks::lost_task;
 
@@ -38,8 +40,47 @@ const GROUP_GAP: usize = 48;
 
 /// An entry, located.
 pub(crate) struct Located {
-    pub(crate) extent: Extent,
+    pub(crate) data: Data,
     pub(crate) mtime_s: u64,
+}
+
+/// Bytes of an entry that are read piece by piece.
+pub(crate) enum Data {
+    /// As they lie on the disk.
+    Plain(Extent),
+    /// Unpacked on the way.
+    Packed(Box<Unpacking>),
+}
+
+impl Data {
+    /// Bytes left.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Plain(extent) => extent.length(),
+            Self::Packed(unpacking) => unpacking.left(),
+        }
+    }
+
+    /// The next piece, empty at the end. For who waited for room in `pieces`. Not cancel safe.
+    pub(crate) async fn next(&mut self, pieces: &Pieces, cname: &str) -> Result<Bytes, ApiError> {
+        match self {
+            Self::Plain(extent) => {
+                extent.next(pieces).await.map_err(|err| read_failure(&err, cname))
+            }
+            Self::Packed(unpacking) => {
+                unpacking.next(pieces).await.map_err(|err| unpack_failure(&err, cname))
+            }
+        }
+    }
+}
+
+/// Where an entry's bytes are.
+enum Found {
+    Plain(Extent, u64),
+    /// In a compressed file whose unpacking can begin at once: the part that is wanted.
+    Packed(Packed, (u64, u64), u64),
+    /// In a compressed file that must be searched for.
+    Hidden,
 }
 
 /// One entry as it came from the disks.
@@ -54,7 +95,9 @@ pub(crate) enum Item {
 
 enum Outcome {
     Encoded(Range<usize>, u64),
-    Open(Located),
+    Open(Extent, u64),
+    /// The entry at this position is unpacked when its turn comes, so that one decoder at a time works.
+    Later(usize),
     /// The entry at this position.
     Failed(usize, ApiError),
 }
@@ -130,7 +173,10 @@ impl LocalEntries {
                     Some(Outcome::Encoded(range, size)) => {
                         return Ok(Item::Encoded(group.bytes.clone(), range, size));
                     }
-                    Some(Outcome::Open(located)) => return Ok(Item::Open(located)),
+                    Some(Outcome::Open(extent, mtime_s)) => {
+                        return Ok(Item::Open(Located { data: Data::Plain(extent), mtime_s }));
+                    }
+                    Some(Outcome::Later(at)) => return self.unpack(at).await,
                     Some(Outcome::Failed(at, error)) => return self.look_again(at, error).await,
                     None => self.current = None,
                 }
@@ -163,8 +209,40 @@ impl LocalEntries {
             let entry = work.plan.entries.get(position);
             entry.map_or(Err(error), |entry| locate(&work.objects, entry, &work.node))
         });
-        Ok(match located.await.map_err(|err| lost_task(&err))? {
-            Ok(located) => Item::Open(located),
+        match located.await.map_err(|err| lost_task(&err))? {
+            Ok(Found::Plain(extent, mtime_s)) => {
+                Ok(Item::Open(Located { data: Data::Plain(extent), mtime_s }))
+            }
+            Ok(_) => self.unpack(position).await,
+            Err(error) => Ok(Item::Failed(error)),
+        }
+    }
+
+    /// Finds a compressed file and begins to unpack it.
+    async fn unpack(&self, position: usize) -> Result<Item, ApiError> {
+        let Some(entry) = self.work.plan.entries.get(position) else {
+            return Err(ApiError::internal("batch: an entry without a place"));
+        };
+        let memory = match self.work.objects.decoder_memory(&cname(entry)).await {
+            Ok(memory) => memory,
+            Err(error) => return Ok(Item::Failed(error)),
+        };
+        let (watch, gone) = Watch::new();
+        let searching = self.work.objects.searching().await;
+        let work = Arc::clone(&self.work);
+        let found = tokio::task::spawn_blocking(move || {
+            let _searching = searching;
+            work.open_packed(position, &gone)
+        });
+        Ok(match found.await.map_err(|err| lost_task(&err))? {
+            Ok(Found::Packed(packed, _, mtime_s)) => {
+                let unpacking = Unpacking::new(packed, watch, memory);
+                Item::Open(Located { data: Data::Packed(Box::new(unpacking)), mtime_s })
+            }
+            Ok(Found::Plain(extent, mtime_s)) => {
+                Item::Open(Located { data: Data::Plain(extent), mtime_s })
+            }
+            Ok(Found::Hidden) => Item::Failed(ApiError::internal("batch: a file was not found")),
             Err(error) => Item::Failed(error),
         })
     }
@@ -194,8 +272,8 @@ impl Outcome {
     fn size(&self) -> u64 {
         match self {
             Self::Encoded(_, size) => *size,
-            Self::Open(located) => located.extent.length(),
-            Self::Failed(..) => 0,
+            Self::Open(extent, _) => extent.length(),
+            Self::Later(_) | Self::Failed(..) => 0,
         }
     }
 }
@@ -212,30 +290,92 @@ impl Work {
     }
 
     fn read_entry(&self, position: usize, entry: &Entry, page: &mut Page) -> Outcome {
-        let located = match locate(&self.objects, entry, &self.node) {
-            Ok(located) => located,
+        let (data, size, mtime_s) = match locate(&self.objects, entry, &self.node) {
+            Ok(Found::Plain(extent, mtime_s)) => {
+                let size = extent.length();
+                (Reading::Plain(extent), size, mtime_s)
+            }
+            Ok(Found::Packed(packed, part, mtime_s)) => {
+                // Unpacking from the middle means unpacking all before it.
+                if part.0 + part.1 > SMALL_ENTRY_BYTES {
+                    return Outcome::Later(position);
+                }
+                (Reading::Packed(packed, part), part.1, mtime_s)
+            }
+            Ok(Found::Hidden) => return Outcome::Later(position),
             Err(error) => return Outcome::Failed(position, error),
         };
-        let size = located.extent.length();
+        let later = |data| match data {
+            Reading::Plain(extent) => Outcome::Open(extent, mtime_s),
+            Reading::Packed(..) => Outcome::Later(position),
+        };
         if size > SMALL_ENTRY_BYTES {
-            located.extent.will_need();
-            return Outcome::Open(located);
+            data.will_need();
+            return later(data);
         }
-        let prefix = self.layout.prefix(position, &entry.wanted, size, located.mtime_s);
+        let prefix = self.layout.prefix(position, &entry.wanted, size, mtime_s);
         let suffix = self.layout.suffix(size);
         let length = usize::try_from(size).unwrap_or(usize::MAX);
         if !page.fits(prefix.len() + length + suffix.len()) {
-            return Outcome::Open(located);
+            return later(data);
         }
         let from = page.at();
         page.put(&prefix);
-        let Located { mut extent, .. } = located;
-        if let Err(err) = extent.read_exact(page.grow(length)) {
+        if let Err(error) = data.read_into(page.grow(length), &cname(entry)) {
             page.cut(from);
-            return Outcome::Failed(position, read_failure(&err, &cname(entry)));
+            return Outcome::Failed(position, error);
         }
         page.put(suffix);
         Outcome::Encoded(from..page.at(), size)
+    }
+
+    /// Goes to where a compressed file, or the wanted part of it, begins. Blocks.
+    fn open_packed(&self, position: usize, gone: &Gone) -> Result<Found, ApiError> {
+        let lost = || ApiError::internal("batch: an entry without a place");
+        let entry = self.plan.entries.get(position).ok_or_else(lost)?;
+        let (object, reader) = open(&self.objects, entry, &self.node)?;
+        let mtime_s = mtime_s(&reader);
+        let path = (entry.wanted.archpath.as_str(), "");
+        match member_of(&self.objects, &reader, object, path, &self.node, gone)? {
+            archive::Found::Packed(packed) => {
+                let (start, length) = bounds(entry, packed.size)?;
+                let part = packed.part(start, length);
+                let part = part.map_err(|err| unpack_failure(&err, &cname(entry)))?;
+                Ok(Found::Packed(part, (0, length), mtime_s))
+            }
+            // Another version of the shard, since.
+            archive::Found::Plain(extent) => {
+                let (start, length) = bounds(entry, extent.length())?;
+                Ok(Found::Plain(extent.part(start, length), mtime_s))
+            }
+        }
+    }
+}
+
+/// Bytes of a small entry.
+enum Reading {
+    Plain(Extent),
+    Packed(Packed, (u64, u64)),
+}
+
+impl Reading {
+    fn will_need(&self) {
+        if let Self::Plain(extent) = self {
+            extent.will_need();
+        }
+    }
+
+    /// Reads as many bytes as `to` has. Blocks.
+    fn read_into(self, to: &mut [u8], cname: &str) -> Result<(), ApiError> {
+        match self {
+            Self::Plain(mut extent) => {
+                extent.read_exact(to).map_err(|err| read_failure(&err, cname))
+            }
+            Self::Packed(packed, (start, length)) => {
+                let read = packed.part(start, length).and_then(|mut part| part.data.read_exact(to));
+                read.map_err(|err| unpack_failure(&err, cname))
+            }
+        }
     }
 }
 
@@ -243,29 +383,54 @@ fn cname(entry: &Entry) -> String {
     entry.wanted.bucket.object_cname(&entry.wanted.object)
 }
 
-/// Finds the bytes that an entry means. Blocks on the disk.
-fn locate(objects: &Objects, entry: &Entry, node: &str) -> Result<Located, ApiError> {
+fn mtime_s(reader: &ObjectReader) -> u64 {
+    reader.meta().atime_ns / 1_000_000_000
+}
+
+/// Opens the object of an entry. Blocks on the disk.
+fn open<'a>(
+    objects: &Objects,
+    entry: &'a Entry,
+    node: &str,
+) -> Result<(&'a ObjectRef, Arc<ObjectReader>), ApiError> {
     let wanted = &entry.wanted;
-    let Some(object) = &entry.object else {
-        return Err(ApiError::bucket_not_found(&wanted.bucket));
-    };
+    let object = entry.object.as_ref();
+    let object = object.ok_or_else(|| ApiError::bucket_not_found(&wanted.bucket))?;
     let reader = objects.open(object)?;
-    let reader =
-        reader.ok_or_else(|| ApiError::object_not_found(node, &wanted.bucket, &wanted.object))?;
-    let mtime_s = reader.meta().atime_ns / 1_000_000_000;
-    let whole = if wanted.archpath.is_empty() {
+    let missing = || ApiError::object_not_found(node, &wanted.bucket, &wanted.object);
+    Ok((object, reader.ok_or_else(missing)?))
+}
+
+/// The part of `size` bytes that an entry wants.
+fn bounds(entry: &Entry, size: u64) -> Result<(u64, u64), ApiError> {
+    let wanted = &entry.wanted;
+    wanted.bounds(size).ok_or_else(|| {
+        let asked = wanted.length.map_or("the end".to_owned(), |length| format!("{length} bytes"));
+        ApiError::bad_request(format!(
+            "{}: not satisfiable range: start {}, length {asked}, of {size} bytes",
+            cname(entry),
+            wanted.start
+        ))
+    })
+}
+
+/// Finds the bytes that an entry means. Blocks on the disk.
+fn locate(objects: &Objects, entry: &Entry, node: &str) -> Result<Found, ApiError> {
+    let (object, reader) = open(objects, entry, node)?;
+    let mtime_s = mtime_s(&reader);
+    let path = &entry.wanted.archpath;
+    let whole = if path.is_empty() {
         Extent::whole(reader)
     } else {
-        archive::locate(objects, &reader, object, (&wanted.archpath, ""), node)?
+        match archive::locate(objects, &reader, object, path, node)? {
+            None => return Ok(Found::Hidden),
+            Some(archive::Found::Packed(packed)) => {
+                let part = bounds(entry, packed.size)?;
+                return Ok(Found::Packed(packed, part, mtime_s));
+            }
+            Some(archive::Found::Plain(extent)) => extent,
+        }
     };
-    let size = whole.length();
-    let Some((start, length)) = wanted.bounds(size) else {
-        let asked = wanted.length.map_or("the end".to_owned(), |length| format!("{length} bytes"));
-        return Err(ApiError::bad_request(format!(
-            "{}: not satisfiable range: start {}, length {asked}, of {size} bytes",
-            object.cname(),
-            wanted.start
-        )));
-    };
-    Ok(Located { extent: whole.part(start, length), mtime_s })
+    let (start, length) = bounds(entry, whole.length())?;
+    Ok(Found::Plain(whole.part(start, length), mtime_s))
 }
