@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use aistore_client::ClientError;
 use aistore_core::bucket::NameError;
 use aistore_core::error::{ApiError, ErrorBody};
-
-use crate::template::TemplateError;
+use aistore_core::template::TemplateError;
 
 /// Exit status of success.
 pub(crate) const EXIT_OK: i32 = 0;

@@ -30,7 +30,6 @@ mod sink;
 mod sizes;
 mod storage;
 mod table;
-mod template;
 mod tls;
 
 use std::io::Write as _;

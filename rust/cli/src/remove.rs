@@ -3,6 +3,7 @@
 use aistore_client::{Client, ListOptions};
 use aistore_core::bucket::{Bucket, validate_object_name};
 use aistore_core::list::{ENTRY_IS_DIR, FLAG_NAME_ONLY};
+use aistore_core::template::Template;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
@@ -10,7 +11,6 @@ use crate::args::RmoArgs;
 use crate::failure::Failure;
 use crate::names::{Target, parse_bucket, parse_object, parse_target};
 use crate::output::{Output, confirm, note};
-use crate::template::Template;
 
 /// Runs the command.
 pub(crate) async fn run(client: &Client, args: &RmoArgs, out: &mut Output) -> Result<(), Failure> {

@@ -26,6 +26,7 @@ pub mod props;
 pub mod range;
 pub mod smap;
 pub mod tar;
+pub mod template;
 pub mod text;
 pub mod units;
 pub mod wire;

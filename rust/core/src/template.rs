@@ -1,17 +1,17 @@
 //! Range templates: `p-{000..999..2}.tar` stands for `p-000.tar`, `p-002.tar`, … `p-998.tar`.
 //!
-//! Several ranges in one template multiply, the last one running fastest, as in a shell. The first
-//! bound's width sets the zero padding.
+//! Several ranges in one template multiply, the last one running fastest, as in a shell. A
+//! range is padded with zeros to the width of its narrower bound.
 
 use std::fmt::Write as _;
 
 /// Most names one template may stand for: a slip of a digit must not exhaust memory.
-pub(crate) const MAX_NAMES: u64 = 10_000_000;
+pub const MAX_NAMES: u64 = 10_000_000;
 
 /// A template that cannot be expanded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum TemplateError {
+pub enum TemplateError {
     /// Braces without a range in them, or unbalanced ones.
     #[error(
         "template \"{0}\": expected \"{{first..last}}\" or \"{{first..last..step}}\" with decimal numbers, as in \"p-{{000..999..2}}.tar\""
@@ -50,19 +50,23 @@ impl Range {
 
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Template {
+pub struct Template {
     prefix: String,
     ranges: Vec<Range>,
 }
 
 impl Template {
     /// Whether `text` holds at least one well-formed range.
-    pub(crate) fn is_template(text: &str) -> bool {
+    pub fn is_template(text: &str) -> bool {
         Self::parse(text).is_ok_and(|template| !template.ranges.is_empty())
     }
 
     /// Parses a template; text without braces is a template of one name.
-    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`] for what stands for no names.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let syntax = || TemplateError::Syntax(text.to_owned());
         let mut pieces = text.split('{');
         let prefix = pieces.next().unwrap_or_default().to_owned();
@@ -87,13 +91,18 @@ impl Template {
     }
 
     /// Number of names, at most [`MAX_NAMES`].
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.ranges.iter().map(Range::count).product()
     }
 
     /// The names in order, produced one by one.
-    pub(crate) fn names(&self) -> impl Iterator<Item = String> + '_ {
-        (0..self.count()).map(|index| self.name(index))
+    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+        self.names_from(0)
+    }
+
+    /// As [`names`](Self::names), from the name at `first` on.
+    pub fn names_from(&self, first: u64) -> impl Iterator<Item = String> + '_ {
+        (first..self.count()).map(|index| self.name(index))
     }
 
     /// The name at `index`, which counts the ranges as digits, the last range lowest.
@@ -124,7 +133,8 @@ fn parse_range(template: &str, body: &str, suffix: &str) -> Result<Range, Templa
     let mut parts = body.split("..");
     let first_text = parts.next().unwrap_or_default();
     let first = number(first_text)?;
-    let last = number(parts.next().ok_or_else(syntax)?)?;
+    let last_text = parts.next().ok_or_else(syntax)?;
+    let last = number(last_text)?;
     let step = parts.next().map(number).transpose()?.unwrap_or(1);
     if parts.next().is_some() {
         return Err(syntax());
@@ -132,7 +142,8 @@ fn parse_range(template: &str, body: &str, suffix: &str) -> Result<Range, Templa
     if last < first || step == 0 {
         return Err(TemplateError::Range { template: template.to_owned(), range: body.to_owned() });
     }
-    Ok(Range { first, last, step, width: first_text.len(), suffix: suffix.to_owned() })
+    let width = first_text.len().min(last_text.len());
+    Ok(Range { first, last, step, width, suffix: suffix.to_owned() })
 }
 
 #[cfg(test)]
@@ -146,7 +157,8 @@ mod tests {
     #[test]
     fn ranges_step_pad_and_multiply() {
         assert_eq!(expand("p-{000..999..2}.tar").len(), 500);
-        assert_eq!(expand("p-{000..4..2}.tar"), ["p-000.tar", "p-002.tar", "p-004.tar"]);
+        assert_eq!(expand("p-{000..004..2}.tar"), ["p-000.tar", "p-002.tar", "p-004.tar"]);
+        assert_eq!(expand("{00..2}"), ["0", "1", "2"]);
         assert_eq!(expand("{9..11}"), ["9", "10", "11"]);
         assert_eq!(expand("a{0..1}/b{1..2}"), ["a0/b1", "a0/b2", "a1/b1", "a1/b2"]);
         assert_eq!(expand("plain"), ["plain"]);

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use aistore_core::bucket::Bucket;
 use aistore_core::moss::{MossIn, MossReq};
+use aistore_core::template::Template;
 
 use crate::args::BatchArgs;
 use crate::failure::Failure;
 use crate::names::{Target, parse_target};
 use crate::remove::split_list;
-use crate::template::Template;
 
 /// Largest request file.
 const MAX_SPEC_BYTES: u64 = 256 << 20;

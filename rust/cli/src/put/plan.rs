@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aistore_core::bucket::validate_object_name;
+use aistore_core::template::Template;
 
 use crate::failure::Failure;
-use crate::template::Template;
 
 /// Deepest directory nesting that is followed.
 const MAX_DEPTH: usize = 128;

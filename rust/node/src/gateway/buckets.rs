@@ -142,6 +142,7 @@ impl Gateway {
             (&Method::DELETE, "destroy-bck") => return self.destroy_bucket(bucket).await,
             (&Method::DELETE, "evict-remote-bck") => return self.evict(&bucket),
             (&Method::POST, "make-n-copies") => return self.make_n_copies(bucket, &value).await,
+            (&Method::PUT, "archive") => return self.archive_objects(bucket, value).await,
             (&Method::POST, "copy-bck") => return self.copy_bucket(req, bucket, value).await,
             (&Method::POST, "move-bck") => return self.rename_bucket(req, bucket).await,
             (&Method::PATCH, "set-bprops") => return self.set_props(bucket, value).await,

@@ -1,5 +1,6 @@
 //! What each kind does on one target.
 
+mod archive;
 mod cleanup_store;
 mod copy_bck;
 mod load_lom_cache;
@@ -21,7 +22,8 @@ pub(crate) use resilver::at_start as settle_at_start;
 pub(crate) fn runs(kind: &str) -> bool {
     matches!(
         kind,
-        "cleanup-store"
+        "archive"
+            | "cleanup-store"
             | "copy-bck"
             | "load-lom-cache"
             | "lru"
@@ -35,6 +37,7 @@ pub(crate) fn runs(kind: &str) -> bool {
 /// Runs a share; see [`runs`].
 pub(super) async fn run(target: Arc<Target>, job: Arc<Job>) -> Result<(), ApiError> {
     match job.record.kind.as_str() {
+        "archive" => archive::run(target, job).await,
         "cleanup-store" => cleanup_store::run(target, job).await,
         "copy-bck" => copy_bck::run(target, job).await,
         "move-bck" => move_bck::run(target, job).await,

@@ -42,6 +42,8 @@ pub(crate) struct Registry {
     moving: Stripes,
     /// Names that other targets send.
     taking: Stripes,
+    /// Shards that jobs add to: one job at a time.
+    archiving: Stripes,
 }
 
 impl Registry {

@@ -3,6 +3,7 @@
 mod add;
 mod body;
 mod find;
+mod make;
 mod many;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use http::header::HeaderMap;
 
 pub(crate) use self::body::{Unpacking, failure as unpack_failure};
 pub(crate) use self::find::{Found, Gone, Packed, Watch, Watched, locate, member_of, shard_format};
+pub(crate) use self::make::Added;
 use super::Target;
 use super::buffers::Pieces;
 use super::failure::read_failure;

@@ -4,7 +4,7 @@
 //! to ask, `objects` is the store behind its caches, `read` sends bytes.
 
 mod append;
-mod archive;
+pub(crate) mod archive;
 pub(crate) mod buffers;
 mod byteranges;
 mod capacity;

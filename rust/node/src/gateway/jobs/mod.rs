@@ -1,5 +1,6 @@
 //! Jobs as clients see them: start, stop, status, snapshots.
 
+mod archive;
 mod buckets;
 mod query;
 mod start;
