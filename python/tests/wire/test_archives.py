@@ -149,7 +149,8 @@ def batch(wire: Wire, name: str, entries: list[dict[str, object]], streaming: bo
 def multipart(answer: Answer) -> bytes:
     """The archive of a buffered batch."""
     boundary = (answer.header("content-type") or "").partition("boundary=")[2].encode()
-    return answer.body.split(b"--" + boundary)[2].partition(b"\r\n\r\n")[2][:-2]
+    parts: list[bytes] = answer.body.split(b"--" + boundary)
+    return parts[2].partition(b"\r\n\r\n")[2][:-2]
 
 
 @pytest.mark.parametrize("streaming", [True, False])
