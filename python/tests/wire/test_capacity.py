@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Answer, Wire, ended
+from support import Answer, Wire, ended, fetch, wait_until
 
 import aistore
 from aistore.sdk import Bucket
@@ -144,3 +144,25 @@ def test_one_target_can_have_limits_of_its_own(wire: Wire, path: str) -> None:
         assert done.status == 200
     again = [wire.follow("PUT", f"{path}/o{i}", body=b"x").status for i in range(48)]
     assert set(again) == {200}
+
+
+def test_a_disk_that_fills_up_is_cleaned(wire: Wire) -> None:
+    def cleaned() -> bool:
+        return all(count > 0 for count in cleanups(wire).values())
+
+    run_low(wire)
+    wait_until(cleaned, "a clean-up on each target")
+    before = cleanups(wire)
+    # Not over and over, however full the disk is.
+    assert wire.send("PUT", "/v1/cluster/set-config", **LOWEST).status == 200
+    assert cleanups(wire) == before
+
+
+def cleanups(wire: Wire) -> dict[str, float]:
+    """Clean-ups so far, by target."""
+    found = {}
+    for target, node in wire.send("GET", "/v1/daemon", what="smap").json()["tmap"].items():
+        lines = fetch(f"{node['public_net']['direct_url']}/metrics").decode().splitlines()
+        counts = [line for line in lines if line.startswith("ais_space_cleanups")]
+        found[target] = float(counts[0].split()[1])
+    return found

@@ -9,6 +9,7 @@
 //! nor a wait, nor a number of connections; every error names the input and, where there is one, the
 //! remedy.
 
+mod clean;
 mod clock;
 pub mod context;
 mod daemon;

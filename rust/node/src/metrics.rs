@@ -237,6 +237,8 @@ pub struct Metrics {
     pub scrub_healed: Count,
     /// Damaged blobs that were set aside with nothing to replace them.
     pub scrub_quarantined: Count,
+    /// Clean-ups because a disk filled up.
+    pub space_cleanups: Count,
     /// When the scrub last completed a pass over the mountpath that waits longest for one, in seconds since the
     /// Unix epoch; 0 before the first.
     pub scrub_completed: Level,
@@ -282,6 +284,7 @@ impl Metrics {
             scrub_damaged: Count::default(),
             scrub_healed: Count::default(),
             scrub_quarantined: Count::default(),
+            space_cleanups: Count::default(),
             scrub_completed: Level::default(),
             stored: StoredLevels::default(),
             redirects: Count::default(),
@@ -377,7 +380,7 @@ impl Metrics {
     }
 
     /// Plain counts with their names in the tracker, if they are there, and for Prometheus.
-    fn counts(&self) -> [(&Count, &'static str, &'static str, &'static str); 11] {
+    fn counts(&self) -> [(&Count, &'static str, &'static str, &'static str); 12] {
         [
             (
                 &self.bad_checksums,
@@ -433,6 +436,12 @@ impl Metrics {
                 "scrub.quarantined.n",
                 "scrub_quarantined",
                 "Damaged blobs that were set aside with nothing to replace them",
+            ),
+            (
+                &self.space_cleanups,
+                "",
+                "space_cleanups",
+                "Clean-ups because a disk was fuller than space.cleanupwm",
             ),
             (&self.redirects, "", "redirects", "Requests answered with the address of the owner"),
         ]

@@ -110,8 +110,8 @@ pub const CATALOG: &[(&str, Effect, &str)] = {
         ("proxy.*", Stored, "shown for clients"),
         (
             "space.cleanupwm",
-            Stored,
-            "what is deleted is removed at once; the job `cleanup-store` removes what crashes and damage left",
+            Live,
+            "percentage of a file system above which a target cleans up by itself, every 10 min at most; what is deleted is removed at once anyway",
         ),
         ("space.lowwm", Stored, "eviction ends; native objects are never evicted"),
         (

@@ -16,6 +16,7 @@ use aistore_core::error::ApiError;
 use super::Job;
 use crate::target::Target;
 
+pub(crate) use cleanup_store::clean_store;
 pub(crate) use resilver::at_start as settle_at_start;
 
 /// Whether this version runs jobs of the kind.

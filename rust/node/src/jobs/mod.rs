@@ -27,7 +27,7 @@ use aistore_core::error::ApiError;
 use aistore_core::job::JobRecord;
 
 pub(crate) use job::{Job, now_ns};
-pub(crate) use kinds::{runs, settle_at_start};
+pub(crate) use kinds::{clean_store, runs, settle_at_start};
 pub(crate) use report::Report;
 pub(crate) use summary::{Partial, SummaryAsk};
 

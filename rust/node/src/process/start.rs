@@ -21,6 +21,7 @@ use super::identity::{DataDir, write_atomically};
 use super::nesting;
 use super::options::{Options, Role, advertised};
 use super::secure::{self, Security};
+use crate::clean;
 use crate::clock::{self, ClusterClock};
 use crate::context::{NodeContext, Upstream};
 use crate::follow;
@@ -215,6 +216,7 @@ impl Process {
         self.tasks.spawn_until_stop(jobs::settle_at_start(target.clone()));
         self.tasks.spawn_until_stop(fshc::watch(target.clone()));
         self.tasks.spawn_until_stop(scrub::watch(target.clone()));
+        self.tasks.spawn_until_stop(clean::watch(target.clone()));
         self.tasks.spawn_until_stop(jobs::follow(target));
         ctx.ready.store(true, Ordering::Release);
         tracing::info!(node = snode.display(), url = snode.url(), "target serves");
