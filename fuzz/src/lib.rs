@@ -13,6 +13,7 @@ mod names;
 mod query;
 mod range;
 mod shards;
+mod small_files;
 mod stored;
 
 pub use actions::actions;
@@ -27,6 +28,7 @@ pub use names::names;
 pub use query::query;
 pub use range::range;
 pub use shards::{lz4, tar, zip};
+pub use small_files::small_files;
 pub use stored::stored;
 
 /// The input as text, or nothing to do.

@@ -12,7 +12,7 @@ mod busy;
 mod files;
 mod flush;
 mod intent;
-mod marks;
+pub(crate) mod marks;
 mod vacate;
 
 use std::fmt;

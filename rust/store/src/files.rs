@@ -1,7 +1,7 @@
 //! The directories of one mountpath, and the file operations on them.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -364,6 +364,24 @@ pub(crate) fn parse_blob_name(name: &std::ffi::OsStr) -> Option<BlobId> {
     u64::from_str_radix(name, 16).ok().map(BlobId)
 }
 
+/// Reads a small file; `None` when it is not there. One of more than `most` bytes is none that a store wrote, and is
+/// not read.
+pub(crate) fn read_small(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    // What it says of its length, a device or a pipe in its place does not.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let reason = format!("it is damaged: more than the {most} bytes that it may have");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    Ok(Some(bytes))
+}
+
 /// Replaces a small file atomically. With `durable` it survives loss of power on return.
 pub(crate) fn replace_file(path: &Path, content: &[u8], durable: bool) -> Result<(), StoreError> {
     let new = path.with_extension("new");
@@ -391,6 +409,18 @@ pub(crate) fn replace_file(path: &Path, content: &[u8], durable: bool) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_files_are_read_up_to_their_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("small");
+        assert_eq!(read_small(&path, 3).unwrap(), None);
+        fs::write(&path, "abc").unwrap();
+        assert_eq!(read_small(&path, 3).unwrap().as_deref(), Some(&b"abc"[..]));
+        let refused = read_small(&path, 2).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert!(refused.to_string().contains("more than the 2 bytes"));
+    }
 
     #[test]
     fn blob_names_are_read_back() {

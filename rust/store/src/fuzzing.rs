@@ -1,6 +1,8 @@
 //! Doors for the fuzz targets in `fuzz/`, which cannot see private parsers. Only built with `--cfg fuzzing`.
 
+use crate::appends::marks::Mark;
 use crate::codec::{decode_entry, decode_place, encode_entry, split_key};
+use crate::identity::{Format, RunState};
 use crate::meta::BlobId;
 use crate::segments::{self, Header, Scan};
 use crate::trailer;
@@ -48,5 +50,29 @@ pub fn segment(bytes: &[u8]) {
         let length = record.header.payload.saturating_add(record.header.trailer);
         let _ =
             trailer::of_record(scan.trailer(&record).expect("a trailer within the file"), length);
+    }
+}
+
+/// The small files beside the blobs: marker, state of the last run, list of dead records, bound of segment numbers,
+/// mark of an append session.
+///
+/// # Panics
+///
+/// When an accepted file does not survive being written again, or counts more than it has.
+#[expect(clippy::expect_used, reason = "a fuzz target reports by panicking")]
+pub fn small_files(bytes: &[u8]) {
+    if let Ok(format) = Format::parse(bytes) {
+        let again = serde_json::to_vec(&format).expect("a marker that can be written");
+        assert_eq!(Format::parse(&again), Ok(format));
+    }
+    if let Ok(run) = RunState::parse(bytes) {
+        let again = serde_json::to_vec(&run).expect("a state that can be written");
+        assert_eq!(RunState::parse(&again), Ok(run));
+    }
+    let (offsets, total) = segments::dead::parse(bytes);
+    assert!(offsets.len() <= bytes.len() / 8 && total <= bytes.len() as u64 * u64::from(u32::MAX));
+    let _ = segments::numbers::parse(bytes);
+    if let Some(mark) = Mark::decode(bytes) {
+        assert_eq!(Mark::decode(&mark.encode()), Some(mark));
     }
 }

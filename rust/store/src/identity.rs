@@ -1,7 +1,7 @@
 //! The two small files that say what a mountpath is and how its last use ended.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -9,9 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::doubts::Span;
 use crate::error::StoreError;
-use crate::files::{Files, replace_file};
+use crate::files::{Files, read_small, replace_file};
 use crate::index::Journals;
 use crate::tally::Saved;
+
+/// What `format.json` may be long, and the identity in it.
+const MAX_FORMAT_BYTES: u64 = 64 << 10;
+const MAX_UUID_BYTES: usize = 64;
+/// What `run.json` may be long: it counts what each bucket has, some 150 bytes.
+const MAX_RUN_BYTES: u64 = 64 << 20;
+/// Ids are times in nanoseconds. With a later one, of the year 2262, few would be left.
+const MAX_CEILING: u64 = 1 << 63;
 
 /// Version of the layout described in the crate's documentation.
 const LAYOUT_VERSION: u32 = 1;
@@ -35,18 +43,26 @@ impl Format {
     /// Reads the marker of a mountpath, or makes one; also says whether it was made.
     pub(crate) fn open(files: &Files) -> Result<(Self, bool), StoreError> {
         let path = files.path("format.json");
-        let Some(bytes) = read_optional(&path)? else {
+        let refuse =
+            |reason: String| StoreError::Format { path: files.mountpath().to_path_buf(), reason };
+        let unusable = |error: &dyn std::fmt::Display| {
+            refuse(format!(
+                "its ais/format.json cannot be read ({error}): restore it from a backup"
+            ))
+        };
+        let bytes = match read_small(&path, MAX_FORMAT_BYTES) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(unusable(&error));
+            }
+            Err(source) => return Err(StoreError::io(&path, "read", source)),
+        };
+        let Some(bytes) = bytes else {
             let format = Self { version: LAYOUT_VERSION, uuid: random_uuid()? };
             write_json(&path, &format)?;
             return Ok((format, true));
         };
-        let refuse =
-            |reason: String| StoreError::Format { path: files.mountpath().to_path_buf(), reason };
-        let format: Self = serde_json::from_slice(&bytes).map_err(|error| {
-            refuse(format!(
-                "its ais/format.json cannot be read ({error}): restore it from a backup"
-            ))
-        })?;
+        let format = Self::parse(&bytes).map_err(|error| unusable(&error))?;
         if format.version != LAYOUT_VERSION {
             return Err(refuse(format!(
                 "its layout has version {}, this program knows {LAYOUT_VERSION}: use the program that wrote it",
@@ -54,6 +70,16 @@ impl Format {
             )));
         }
         Ok((format, false))
+    }
+
+    /// Reads a marker; the error says what is wrong with it.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let format: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !(1..=MAX_UUID_BYTES).contains(&format.uuid.len()) || !format.uuid.bytes().all(plain) {
+            return Err(format!("its uuid is not 1 to {MAX_UUID_BYTES} letters and digits"));
+        }
+        Ok(format)
     }
 }
 
@@ -86,23 +112,34 @@ pub(crate) struct RunState {
 }
 
 impl RunState {
-    /// The state that the last store left; `None` when it is missing or damaged.
+    /// The state that the last store left; `None` when it is missing or damaged: then the blobs are asked.
     pub(crate) fn read(files: &Files) -> Result<Option<Self>, StoreError> {
-        let bytes = read_optional(&files.path("run.json"))?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        let path = files.path("run.json");
+        let read = match read_small(&path, MAX_RUN_BYTES) {
+            Ok(None) => return Ok(None),
+            Ok(Some(bytes)) => Self::parse(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
+            Err(source) => return Err(StoreError::io(&path, "read", source)),
+        };
+        Ok(read
+            .inspect_err(|reason| {
+                tracing::warn!(path = %path.display(), reason, "how the last run ended is not known: as after a crash");
+            })
+            .ok())
+    }
+
+    /// Reads a state; the error says what is wrong with it.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let run: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if run.id_ceiling > MAX_CEILING {
+            return Err(format!("no clock gives the id {}", run.id_ceiling));
+        }
+        Ok(run)
     }
 
     /// On return it survives loss of power, as do the names beside it.
     pub(crate) fn write(&self, files: &Files) -> Result<(), StoreError> {
         write_json(&files.path("run.json"), self)
-    }
-}
-
-fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(StoreError::io(path, "read", source)),
     }
 }
 
@@ -128,4 +165,47 @@ fn random<const N: usize>() -> Result<[u8; N], StoreError> {
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(|error| StoreError::io(source, "read", error))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(dir: &Path) -> Files {
+        Files::open(dir).unwrap()
+    }
+
+    #[test]
+    fn markers_that_no_store_wrote_are_refused_with_what_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path());
+        let (format, made) = Format::open(&files).unwrap();
+        assert!(made);
+        assert_eq!(Format::open(&files).unwrap(), (format, false));
+        let long = format!(r#"{{"version":1,"uuid":"{}"}}"#, "a".repeat(65));
+        let huge = " ".repeat(usize::try_from(MAX_FORMAT_BYTES).unwrap() + 1);
+        for bad in
+            ["", "{}", r#"{"version":1,"uuid":""}"#, r#"{"version":1,"uuid":"../x"}"#, &long, &huge]
+        {
+            std::fs::write(files.path("format.json"), bad).unwrap();
+            let refused = Format::open(&files).unwrap_err();
+            assert!(matches!(refused, StoreError::Format { .. }), "{refused}");
+            assert!(refused.to_string().contains("restore it from a backup"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_no_store_wrote_is_as_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path());
+        assert_eq!(RunState::read(&files).unwrap(), None);
+        let run = RunState { clean: true, id_ceiling: 7, ..RunState::default() };
+        run.write(&files).unwrap();
+        assert_eq!(RunState::read(&files).unwrap(), Some(run.clone()));
+        RunState { id_ceiling: u64::MAX, ..run }.write(&files).unwrap();
+        assert_eq!(RunState::read(&files).unwrap(), None);
+        let file = File::create(files.path("run.json")).unwrap();
+        file.set_len(MAX_RUN_BYTES + 1).unwrap();
+        assert_eq!(RunState::read(&files).unwrap(), None);
+    }
 }

@@ -3,17 +3,20 @@
 //! The length of a session's file does not tell what was acknowledged: an append may have been torn. The mark
 //! is written after the bytes of an append and before its answer, in one piece.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::files;
 use crate::error::StoreError;
+use crate::files::read_small;
 
 const SUFFIX: &str = "at";
 const VERSION: u8 = 1;
 const BYTES: usize = 1 + 8 + 8 + 4;
+/// Longer ones are none.
+const MOST_BYTES: u64 = 4096;
 
 /// The last append of a session: from where to where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    fn encode(self) -> Vec<u8> {
+    pub(crate) fn encode(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(BYTES);
         out.push(VERSION);
         out.extend_from_slice(&self.before.to_be_bytes());
@@ -32,7 +35,7 @@ impl Mark {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (bytes, sum) = bytes.split_last_chunk::<4>()?;
         let (version, rest) = bytes.split_first()?;
         let (before, rest) = rest.split_first_chunk::<8>()?;
@@ -68,9 +71,9 @@ pub(crate) fn write(session: &Path, mark: Mark, sync: bool) -> Result<File, Stor
 /// Reads the mark; `None` where none was written, or not whole.
 pub(crate) fn read(session: &Path) -> Result<Option<Mark>, StoreError> {
     let path = path_of(session);
-    match fs::read(&path) {
-        Ok(bytes) => Ok(Mark::decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    match read_small(&path, MOST_BYTES) {
+        Ok(bytes) => Ok(bytes.and_then(|bytes| Mark::decode(&bytes))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
         Err(source) => Err(StoreError::io(&path, "read", source)),
     }
 }

@@ -1,7 +1,6 @@
 //! Where the scrub of a mountpath is, and what it has done: `scrub.json`.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -9,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ScrubProgress;
 use crate::error::StoreError;
-use crate::files::{Files, replace_file};
+use crate::files::{Files, read_small, replace_file};
 
 const FILE: &str = "scrub.json";
+/// What it may be long: it names segments.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -47,9 +48,11 @@ pub(super) struct Cursor {
 impl Cursor {
     pub(super) fn read(files: &Files) -> Result<Self, StoreError> {
         let path = files.path(FILE);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+        match read_small(&path, MAX_BYTES) {
+            Ok(bytes) => {
+                Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Self::default()),
             Err(source) => Err(StoreError::io(&path, "read", source)),
         }
     }
@@ -123,7 +126,7 @@ mod tests {
         again.complete(ns(4000));
         assert!(!again.is_due(ns(7209), hour) && again.is_due(ns(7210), hour));
         assert!(!again.is_due(ns(5), hour), "the clock was put back");
-        fs::write(dir.path().join("ais/scrub.json"), b"{nonsense").unwrap();
+        std::fs::write(dir.path().join("ais/scrub.json"), b"{nonsense").unwrap();
         assert_eq!(Cursor::read(&files).unwrap(), Cursor::default());
     }
 }

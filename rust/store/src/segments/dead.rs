@@ -9,11 +9,17 @@
 //! ```
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use crate::config::MAX_SEGMENT_BYTES;
+use crate::files::read_small;
+
 const ENTRY_BYTES: usize = 8;
+/// What a list may be long. The smallest record takes several times what an entry does, and is noted once, after a
+/// crash once more.
+const MAX_LIST_BYTES: u64 = MAX_SEGMENT_BYTES;
 
 /// Opens a list for appending, cutting off the torn end that a crash may have left: what follows must not
 /// shift.
@@ -37,11 +43,11 @@ pub(super) fn append(mut file: &File, offset: u32, stride: u32) -> io::Result<()
 
 /// Reads a list: offsets of dead records, and the bytes that they take together. An absent list is empty.
 pub(super) fn read(path: &Path) -> io::Result<(HashSet<u32>, u64)> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
-    };
+    Ok(parse(&read_small(path, MAX_LIST_BYTES)?.unwrap_or_default()))
+}
+
+/// What a list says: offsets of dead records, and the bytes that they take together.
+pub(crate) fn parse(bytes: &[u8]) -> (HashSet<u32>, u64) {
     let (mut offsets, mut total) = (HashSet::new(), 0);
     // A torn last entry counts for nothing; what it named stays until the next sweep.
     for entry in bytes.as_chunks::<ENTRY_BYTES>().0 {
@@ -51,7 +57,7 @@ pub(super) fn read(path: &Path) -> io::Result<(HashSet<u32>, u64)> {
             total += u64::from(field(bytes));
         }
     }
-    Ok((offsets, total))
+    (offsets, total)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! records are appended again and the file goes (see `compaction`). Where a blob lies is kept by the
 //! index (see `locations`), because moving it must not change its id.
 
-mod dead;
+pub(crate) mod dead;
 mod location;
-mod numbers;
+pub(crate) mod numbers;
 mod record;
 mod scan;
 mod table;

@@ -11,25 +11,28 @@ use std::io;
 use std::path::Path;
 
 use crate::error::StoreError;
-use crate::files::replace_file;
+use crate::files::{read_small, replace_file};
 
 /// How far the bound runs ahead: it is written, and synced, once in as many segments.
 const STEP: u32 = 256;
+
+/// What the file may be long.
+const MAX_BYTES: u64 = 64;
 
 pub(super) const NAME: &str = "numbers";
 
 /// The bound: no segment has this number or a greater one. `None` where none was written yet, or it is damaged.
 pub(super) fn read(dir: &Path) -> Result<Option<u32>, StoreError> {
     let path = dir.join(NAME);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(text.trim().parse().ok()),
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) =>
-        {
-            Ok(None)
-        }
+    match read_small(&path, MAX_BYTES) {
+        Ok(bytes) => Ok(bytes.and_then(|bytes| parse(&bytes))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
         Err(source) => Err(StoreError::io(&path, "read", source)),
     }
+}
+
+pub(crate) fn parse(bytes: &[u8]) -> Option<u32> {
+    std::str::from_utf8(bytes).ok()?.trim().parse().ok()
 }
 
 /// Makes room for `number`, if it has none; returns the bound. On return it survives loss of power.
