@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::error::StoreError;
 use crate::index::Change;
+use crate::steps::has_flaw;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
@@ -64,7 +65,7 @@ impl Committer {
             state.leading = true;
             let changes = std::mem::take(&mut state.waiting);
             let writers = std::mem::take(&mut state.writers);
-            let sync = std::mem::take(&mut state.sync);
+            let sync = std::mem::take(&mut state.sync) && !has_flaw("commit: sync forgotten");
             state.next += 1;
             drop(state);
             let result = apply(changes, sync);
@@ -72,6 +73,7 @@ impl Committer {
             state.leading = false;
             state.done = group + 1;
             if let Err(error) = result {
+                let writers = if has_flaw("commit: one writer told") { 1 } else { writers };
                 state.failures.insert(group, (Arc::new(error), writers));
             }
             self.progress.notify_all();

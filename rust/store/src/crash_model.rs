@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Store;
 use crate::steps::END_ENV;
-use crate::verbs::check::{check_blobs, check_space_returns, settle_world};
+use crate::verbs::check::{check_blobs, check_space_returns, settle_world, sweep_strays};
 use crate::verbs::hand::{Hand, wait_until};
 use crate::verbs::{Setting, Verb, World};
 
@@ -221,6 +221,7 @@ impl Way {
             }
         }
         self.world = settle_world(&store, &self.setting, &self.world, under_way, context);
+        let store = sweep_strays(store, &self.setting);
         check_blobs(&store, &self.setting, &self.setting.bids(), context);
         self.world = settle_world(&store, &self.setting, &self.world, None, context);
         store.close().unwrap();
@@ -278,6 +279,7 @@ fn way_to(step: &str, random: &mut fastrand::Rng) -> Vec<u64> {
     let leave: Is = |verb| matches!(verb, Verb::Leave(_));
     let (settle, back): (Is, Is) = (|verb| *verb == Verb::Settle, |verb| *verb == Verb::Back);
     let put: Is = |verb| matches!(verb, Verb::Put(..));
+    let compact: Is = |verb| *verb == Verb::Compact;
     let way: &[Is] = match step {
         "vacate: part copied"
         | "vacate: part recorded elsewhere"
@@ -288,6 +290,8 @@ fn way_to(step: &str, random: &mut fastrand::Rng) -> Vec<u64> {
         }
         _ if step.starts_with("upload: ") => &[start, start, first, first, complete, complete],
         _ if step.starts_with("flush: ") => &[begin, append, |verb| matches!(verb, Verb::Flush(_))],
+        // Names are few: most of what is put is soon waste.
+        _ if step.starts_with("compaction: ") => &[put, put, put, put, put, put, compact],
         _ if step.starts_with("rebuild: ") => &[put, |verb| *verb == Verb::Rebuild],
         _ if step.starts_with("destroy: ") => &[put, |verb| matches!(verb, Verb::Destroy(_))],
         _ if step.starts_with("settle: ") => &[put, put, leave, settle, back, settle],

@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::index::{Change, Index};
 use crate::meta::BlobId;
 use crate::segments::Location;
+use crate::steps::has_flaw;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Removals that wait for a commit to take them along; with more, one is made for them.
@@ -94,7 +95,7 @@ impl Locations {
             Some(known) => *known,
             None => index.location(blob)?,
         };
-        let same = current == Some(from);
+        let same = current == Some(from) || has_flaw("locations: moved whatever it is");
         if same {
             state.pending.insert(blob, Some(to));
         }
@@ -117,11 +118,14 @@ impl Locations {
                 Some(location) => Change::Place { blob: *blob, location },
                 None => Change::Unplace { blob: *blob },
             }));
-            state.leaving = taken;
+            if !has_flaw("locations: leaving unseen") {
+                state.leaving = taken;
+            }
         }
         if changes.is_empty() {
             return Ok(false);
         }
+        step!("model: pending changes taken");
         let applied = index.apply(changes, sync);
         let mut state = self.lock();
         let left = std::mem::take(&mut state.leaving);

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use crate::meta::Place;
+use crate::steps::has_flaw;
 use crate::sync::{Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
@@ -39,6 +40,9 @@ impl Pins {
 
     /// Whether a blob may be removed now. One that may not is released later.
     pub(crate) fn may_remove(&self, place: Place) -> bool {
+        if has_flaw("pins: not looked at") {
+            return true;
+        }
         match self.lock().pinned.get_mut(&place) {
             Some(pin) => {
                 pin.discarded = true;

@@ -11,6 +11,35 @@ macro_rules! step {
     };
 }
 
+/// Whether the code is to have this flaw: in a model that must find it. Never in a program.
+#[cfg(not(test))]
+pub(crate) const fn has_flaw(_: &str) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(crate) use flaws::{has_flaw, with_flaw};
+
+#[cfg(test)]
+mod flaws {
+    use std::cell::Cell;
+
+    thread_local! {
+        static FLAW: Cell<&'static str> = const { Cell::new("") };
+    }
+
+    pub(crate) fn has_flaw(name: &str) -> bool {
+        FLAW.get() == name
+    }
+
+    /// Runs something, on this thread, with code that has this flaw.
+    pub(crate) fn with_flaw(name: &'static str, run: impl FnOnce()) {
+        FLAW.set(name);
+        run();
+        FLAW.set("");
+    }
+}
+
 #[cfg(test)]
 pub(crate) use counting::{END_ENV, reached};
 

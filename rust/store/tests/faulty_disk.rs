@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use aistore_store::Store;
 use aistore_testkit::{Call, Fault, Hit, Rule, Twin};
-use verbs::check::{check_blobs, settle_world};
+use verbs::check::{check_blobs, settle_world, sweep_strays};
 use verbs::hand::{Hand, wait_until};
 use verbs::{How, Name, Setting, Verb, World};
 
@@ -267,6 +267,7 @@ impl Way {
         let store = self.opened();
         let context = format!("{context}, opened again");
         self.world = settle_world(&store, &self.setting, &self.world, under_way, &context);
+        let store = sweep_strays(store, &self.setting);
         check_blobs(&store, &self.setting, &self.setting.bids(), &context);
         self.store = Some(store);
     }

@@ -5,10 +5,19 @@ use std::sync::Arc;
 use aistore_core::config::WritePolicy;
 use shuttle::thread;
 
-use super::{Ground, explore, get, put};
+use super::{Ground, explore, finds, get, put};
 
 #[test]
 fn no_file_of_a_removed_blob_stays_open() {
+    open_files();
+}
+
+#[test]
+fn open_files_fails_with_a_flaw() {
+    finds("descriptors: kept unseen", open_files);
+}
+
+fn open_files() {
     let ground = Ground::new();
     explore(move || {
         let bid = ground.bucket();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shuttle::thread;
 
-use super::explore;
+use super::{explore, finds};
 use crate::commit::Committer;
 use crate::error::StoreError;
 use crate::index::Change;
@@ -45,6 +45,15 @@ fn set(key: &[u8]) -> Change {
 
 #[test]
 fn who_returns_is_written_and_nobody_waits_for_ever() {
+    groups();
+}
+
+#[test]
+fn groups_fails_with_a_flaw() {
+    finds("commit: sync forgotten", groups);
+}
+
+fn groups() {
     explore(|| {
         let all = Arc::new((Committer::default(), Written::default()));
         let writers = [1_u8, 2, 3, 4].map(|writer| {
@@ -67,6 +76,15 @@ fn who_returns_is_written_and_nobody_waits_for_ever() {
 
 #[test]
 fn all_writers_of_a_group_that_failed_hear_of_it_and_no_others() {
+    failing_groups();
+}
+
+#[test]
+fn failing_groups_fails_with_a_flaw() {
+    finds("commit: one writer told", failing_groups);
+}
+
+fn failing_groups() {
     explore(|| {
         let all = Arc::new((Committer::default(), Written::default()));
         let writers = [&b"one"[..], b"bad", b"two", b"bad"].map(|key| {

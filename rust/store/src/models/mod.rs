@@ -2,7 +2,7 @@
 //!
 //! Threads change places at every lock and at every `step!`. Each model runs [`ROUNDS`] times with orders chosen at
 //! random, and as often with orders of few changes, which find what needs a particular one (PCT). `MODEL_ROUNDS=n`
-//! runs more. A failure prints its order; `MODEL_ORDER=...` with `--exact NAME` runs that one again.
+//! runs more. Each is also run over code with a flaw that it must find. A failure prints its order; `MODEL_ORDER=...` with `--exact NAME` runs that one again.
 
 mod cache;
 mod group;
@@ -25,6 +25,7 @@ use crate::index::Index;
 use crate::mountpath::{Claimed, Mountpath};
 use crate::set::MountpathSet;
 use crate::space::Watermark;
+use crate::steps::with_flaw;
 use crate::store::Store;
 use crate::sync::modelled;
 
@@ -43,6 +44,12 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
     let (rounds, model) = (rounds.unwrap_or(ROUNDS), Arc::new(model));
     run(RandomScheduler::new(rounds), &model);
     run(PctScheduler::new(CHANGES, rounds), &model);
+}
+
+/// Runs a model with a flaw in what it models, which it must find.
+fn finds(flaw: &'static str, model: fn()) {
+    let found = std::panic::catch_unwind(|| with_flaw(flaw, model));
+    assert!(found.is_err(), "the model does not find \"{flaw}\"");
 }
 
 fn run(scheduler: impl Scheduler + 'static, model: &Arc<impl Fn() + Send + Sync + 'static>) {

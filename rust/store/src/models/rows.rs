@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use shuttle::thread;
 
-use super::explore;
+use super::{explore, finds};
 use crate::rows::Rows;
 use crate::sync::give_way;
 
@@ -28,6 +28,15 @@ fn read(rows: &Rows, engine: &AtomicU64) -> u64 {
 
 #[test]
 fn nobody_sees_what_is_older_than_what_was_seen() {
+    rows_at_hand();
+}
+
+#[test]
+fn rows_at_hand_fails_with_a_flaw() {
+    finds("rows: learnt late", rows_at_hand);
+}
+
+fn rows_at_hand() {
     explore(|| {
         let (rows, engine) = (Arc::new(Rows::new(1 << 20)), Arc::new(AtomicU64::new(1)));
         let seen = Arc::new(AtomicU64::new(0));

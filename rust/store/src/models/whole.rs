@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use aistore_core::config::WritePolicy;
 use shuttle::thread;
 
-use super::{Ground, explore, get, put};
+use super::{Ground, explore, finds, get, put};
 use crate::config::{Chunks, PutOptions};
 use crate::inspect::each_blob;
 use crate::meta::Place;
@@ -52,6 +52,15 @@ fn with_waste(store: &Store, bid: u64) {
 
 #[test]
 fn compaction_disturbs_neither_readers_nor_writers() {
+    compaction();
+}
+
+#[test]
+fn compaction_fails_with_a_flaw() {
+    finds("locations: moved whatever it is", compaction);
+}
+
+fn compaction() {
     let ground = Ground::new();
     explore(move || {
         let bid = ground.bucket();
@@ -87,6 +96,15 @@ fn compaction_disturbs_neither_readers_nor_writers() {
 
 #[test]
 fn parts_stay_while_they_are_read_and_go_afterwards() {
+    parts();
+}
+
+#[test]
+fn parts_fails_with_a_flaw() {
+    finds("pins: not looked at", parts);
+}
+
+fn parts() {
     let ground = Ground::new();
     explore(move || {
         let bid = ground.bucket();

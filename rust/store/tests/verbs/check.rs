@@ -195,6 +195,19 @@ fn blobs_on(paths: &[PathBuf]) -> BTreeMap<BlobId, Vec<BlobInfo>> {
     found
 }
 
+/// Removes copies that have no object any more, and opens the store again: their parts go at that start, as another
+/// object may have them.
+pub(crate) fn sweep_strays(store: Store, setting: &Setting) -> Store {
+    if setting.paths.len() == 1 {
+        return store;
+    }
+    wait_until("the sweep", || store.is_swept());
+    resilver(&store, setting.copies);
+    store.close().unwrap();
+    drop(store);
+    Store::open(setting.config()).unwrap()
+}
+
 /// Checks that no blob is there which nothing names, once the last run was swept up.
 pub(crate) fn check_blobs(store: &Store, setting: &Setting, bids: &[u64], context: &str) {
     wait_until(&format!("{context}: the sweep does not end"), || store.is_swept());
