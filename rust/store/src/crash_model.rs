@@ -302,7 +302,7 @@ fn way_to(step: &str, random: &mut fastrand::Rng) -> Vec<u64> {
 }
 
 #[test]
-#[ignore = "finds objects that were deleted and are back once an end in the middle of a rebuild was survived"]
+#[ignore = "takes two minutes, and finds objects that were deleted and are back once an end in the middle of a rebuild was survived"]
 fn the_process_may_end_at_every_step() {
     let all = registered();
     assert!(all.len() > 60, "few steps are known: {all:?}");
