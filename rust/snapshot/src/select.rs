@@ -231,8 +231,8 @@ mod tests {
         let chosen = Selection { suffixes, max_size: 10, ..Selection::default() };
         assert_eq!(made(chosen, &entries).0.rows, 1, "a copy and a directory are no samples");
         let names = ["a.txt", "b.jpg", "z"].map(str::to_owned).into();
-        let named = Selection { objnames: Some(names), ..Selection::default() };
-        let (snapshot, missing, _) = made(named, &entries);
+        let chosen = Selection { objnames: Some(names), ..Selection::default() };
+        let (snapshot, missing, _) = made(chosen, &entries);
         assert_eq!((snapshot.rows, missing), (2, vec!["z".to_owned()]));
         let ranges = Selection { range_bytes: 20, min_size: 1, ..Selection::default() };
         assert_eq!(made(ranges, &entries).0.rows, 5);
