@@ -38,7 +38,12 @@ const MOST_BYTES: u64 = 4 * JOURNAL_BYTES;
 pub(super) fn mend(index: &Path) -> Result<(), OpenFailure> {
     let journals = match journals_in(index) {
         Ok(journals) => journals,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // None yet, or a file in its place: for the engine to make or to refuse.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(());
+        }
         Err(source) => return Err(failed(index, "list", source)),
     };
     for path in journals {
