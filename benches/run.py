@@ -29,6 +29,7 @@ from pathlib import Path
 import loopback
 from common import KIB, MIB, ROOT, SDK_PYTHON, Row, Worker, interleave, resident_mib
 from connectors import bench_connectors
+from cuts import bench_cuts
 from index import bench_index
 from resume import SAMPLES, bench_resume
 from rivals import find_nginx, free_ports, version
@@ -51,6 +52,7 @@ GROUPS = (
     "scale",
     "resume",
     "training",
+    "cuts",
 )
 
 
@@ -278,6 +280,9 @@ def main() -> int:
     if args.only in {None, "training"}:
         with aistore.LocalCluster(targets=3) as cluster:
             show(bench_training(cluster, args.runs, TrainingSizes(samples=args.epoch)))
+    if args.only in {None, "cuts"}:
+        with aistore.LocalCluster(targets=3) as cluster:
+            show(bench_cuts(cluster, args.runs))
     if args.only in {None, "serving"}:
         show(bench_serving(args.runs, args.small))
     if args.only in {None, "index"}:

@@ -382,9 +382,34 @@ class Client:
         """A listing as an Arrow stream; nothing is sent before it is read."""
     def batch(self, default_bucket_uname: str | None, request: str) -> BatchStream:
         """`request` is the JSON of the batch request. Entries are read from their owners at once and put in order."""
+    def load_cuts(self, default_bucket_uname: str | None, cuts: CutBatch) -> BatchStream:
+        """Entries of `cuts` in the order of `CutBatch.places`; each that fails is handed out as such."""
     def aio(self, max_calls: int) -> AioClient:
         """The same client for calls that do not block, at most `max_calls` at a time."""
     def close(self) -> None: ...
+
+@final
+class CutLines:
+    """Lines of a manifest file: plain, gzip or LZ4, told by its first bytes."""
+
+    def __new__(cls, path: str) -> Self: ...
+    def take(self, most: int) -> list[bytes]:
+        """The next lines, at most so many; none = end."""
+
+@final
+class CutBatch:
+    """Cuts of one batch, read and checked; their entries are grouped by recording."""
+
+    def __new__(
+        cls,
+        lines: Sequence[bytes],
+        format: str = "npy",  # noqa: A002
+        rate: int | None = None,
+    ) -> Self: ...
+    def cuts(self) -> list[tuple[str, int | None, int, str | None]]:
+        """(name, frames, parts, what is wrong) of each cut."""
+    def places(self) -> list[tuple[int, int]]:
+        """(cut, part) of each entry."""
 
 @final
 class Order:

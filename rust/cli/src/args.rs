@@ -20,7 +20,7 @@ pub(crate) use jobs::{
     JobCommand, JobShowArgs, JobStartCommand, JobStopArgs, JobWaitArgs, MirrorArgs, ThenArgs,
 };
 pub(crate) use objects::{
-    BatchArgs, GetArgs, PromoteArgs, PutArgs, RmoArgs, SetCustomArgs, ShowObjectArgs,
+    BatchArgs, GetArgs, LhotseArgs, PromoteArgs, PutArgs, RmoArgs, SetCustomArgs, ShowObjectArgs,
 };
 
 /// Gateway when none is named.
@@ -227,6 +227,8 @@ pub(crate) enum ObjectCommand {
 pub(crate) enum MlCommand {
     /// Read many objects, or files in shards, into one archive
     GetBatch(BatchArgs),
+    /// Read the cuts of a Lhotse manifest, cut to exact frames, into archives of WAV files
+    LhotseGetBatch(LhotseArgs),
 }
 
 /// `ais show cluster`.

@@ -1,5 +1,6 @@
 //! `ais ml get-batch`: many objects, or files in shards, as one TAR.
 
+pub(crate) mod lhotse;
 mod request;
 
 use aistore_client::{BatchItem, Client, ListOptions};

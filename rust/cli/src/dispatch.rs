@@ -24,6 +24,7 @@ pub(crate) async fn execute(
         Command::Bucket(command) => bucket_command(command, client, out).await,
         Command::Object(command) => object_command(command, client, out).await,
         Command::Ml(MlCommand::GetBatch(args)) => batch::run(client, args, out).await,
+        Command::Ml(MlCommand::LhotseGetBatch(args)) => batch::lhotse::run(client, args, out).await,
         Command::Ls(args) => list::run(client, args, out).await,
         Command::Create(args) => buckets::create(client, args, out).await,
         Command::Rmb(args) => buckets::remove(client, args, out).await,

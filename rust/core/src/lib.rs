@@ -10,6 +10,8 @@ pub mod civil;
 pub mod conditional;
 pub mod config;
 pub mod custom_md;
+pub mod cut;
+pub mod cuts;
 pub mod error;
 pub mod etag;
 pub mod frames;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, NameError, Namespace, Provider, validate_object_name};
+use crate::cut::{Cut, CutError};
 use crate::error::ApiError;
 
 /// Missing entries that one request may have before it fails, unless configured otherwise.
@@ -60,6 +61,9 @@ pub struct MossIn {
     /// Number of bytes; -1 means to the end; 0 with start 0 means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<i64>,
+    /// A part of a recording in time, instead of bytes. Ours: servers of others do not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Box<Cut>>,
 }
 
 /// What an entry asks for, after defaults and checks.
@@ -78,6 +82,9 @@ pub struct Wanted {
     /// Number of bytes, `None` = to the end.
     #[serde(default)]
     pub length: Option<u64>,
+    /// A part of the recording that these bytes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Box<Cut>>,
 }
 
 /// Why a batch request was refused before any data moved.
@@ -107,6 +114,14 @@ pub enum BatchError {
     /// Bad name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// Bad cut.
+    #[error("object \"{object}\": {reason}")]
+    Cut {
+        /// Object.
+        object: String,
+        /// Why.
+        reason: CutError,
+    },
 }
 
 impl MossIn {
@@ -128,13 +143,16 @@ impl MossIn {
             n if n > 0 => Some(u64::try_from(n).map_err(|_| bad())?),
             _ => return Err(bad()),
         };
-        Ok(Wanted {
+        let wanted = Wanted {
             bucket,
             object: self.object.clone(),
             archpath: archpath.to_owned(),
             start: start_u,
             length: length_u,
-        })
+            cut: self.cut.clone(),
+        };
+        wanted.check_cut()?;
+        Ok(wanted)
     }
 
     /// Whether the entry asks for a part, so that bounds are strict.
@@ -163,6 +181,14 @@ impl MossIn {
 }
 
 impl Wanted {
+    /// Checks what is asked of a recording.
+    pub fn check_cut(&self) -> Result<(), BatchError> {
+        let Some(cut) = &self.cut else { return Ok(()) };
+        let is_range = self.start != 0 || self.length.is_some();
+        let checked = if is_range { Err(CutError::Range) } else { cut.check() };
+        checked.map_err(|reason| BatchError::Cut { object: self.object.clone(), reason })
+    }
+
     /// Name of the entry in the output archive.
     pub fn archive_name(&self, only_object_name: bool, missing: bool) -> String {
         let mut name = String::with_capacity(self.object.len() + self.archpath.len() + 80);
@@ -232,7 +258,7 @@ pub struct MossResp {
 /// marks the entry: it is missing, or its node or disk failed. A wrong range, an archive that cannot be
 /// read, or a bucket that does not exist would fail again.
 pub fn is_soft_error(error: &ApiError) -> bool {
-    let of_entry = matches!(error.status, 404 | 410 | 500 | 502..=599);
+    let of_entry = matches!(error.status, 404 | 410 | 416 | 422 | 500 | 502..=599);
     of_entry && !(error.status == 404 && error.message.starts_with("bucket \""))
 }
 

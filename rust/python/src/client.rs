@@ -22,6 +22,7 @@ use crate::arguments::{
 use crate::arrow::ArrowListing;
 use crate::batch::BatchStream;
 use crate::crossing::{raise, wait};
+use crate::cuts::CutBatch;
 use crate::entries::Entries;
 use crate::quick::quick_reply;
 use crate::response::{Response, pairs};
@@ -372,6 +373,19 @@ impl Client {
         let (bucket, request) = batch_request(default_bucket_uname, request)?;
         let client = self.open_inner(py)?;
         Ok(BatchStream::new(wait(py, client.batch(request, bucket))?))
+    }
+
+    /// Cuts of recordings; each that cannot be had is handed out as such.
+    fn load_cuts(
+        &self,
+        py: Python<'_>,
+        default_bucket_uname: Option<&str>,
+        cuts: &CutBatch,
+    ) -> PyResult<BatchStream> {
+        let bucket = default_bucket_uname.map(parse_bucket).transpose()?;
+        let client = self.open_inner(py)?;
+        let stream = wait(py, client.batch(cuts.request(), bucket))?;
+        Ok(BatchStream::new(stream.patient()))
     }
 
     /// The same client for calls that do not block, at most `max_calls` at a time.

@@ -14,6 +14,7 @@ mod batch;
 mod certificate;
 mod client;
 mod crossing;
+mod cuts;
 mod download;
 mod entries;
 mod entry_points;
@@ -48,6 +49,8 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<aio::AioStream>()?;
     module.add_class::<aio::AioTask>()?;
     module.add_class::<arrow::ArrowListing>()?;
+    module.add_class::<cuts::CutBatch>()?;
+    module.add_class::<cuts::CutLines>()?;
     module.add_class::<snapshot::Order>()?;
     module.add_class::<snapshot::SnapshotTable>()?;
     module.add_class::<snapshot::SnapshotWriter>()?;

@@ -158,6 +158,32 @@ pub(crate) struct BatchArgs {
     pub(crate) yes: bool,
 }
 
+/// `ais ml lhotse-get-batch`.
+#[derive(Debug, Args)]
+pub(crate) struct LhotseArgs {
+    /// Bucket of recordings that are named without one; then the archive to write: .tar, .tar.gz, .tar.lz4 or .zip
+    #[arg(value_name = "[BUCKET] OUTPUT", num_args = 0..=2)]
+    pub(crate) args: Vec<String>,
+    /// Manifest of cuts: JSON lines, plain or compressed with gzip or LZ4
+    #[arg(long, value_name = "MANIFEST")]
+    pub(crate) cuts: PathBuf,
+    /// Sampling rate that every recording must have; without it, what the manifest says
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1000..=384_000))]
+    pub(crate) sample_rate: Option<u32>,
+    /// Cuts of one archive, in the order of the manifest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) batch_size: Option<u32>,
+    /// Names of the archives, such as "b-{001..999}.tar"
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) output_template: Option<String>,
+    /// Leave out cuts that cannot be had
+    #[arg(long)]
+    pub(crate) cont_on_err: bool,
+    /// Print nothing but errors
+    #[arg(long, visible_alias = "nv")]
+    pub(crate) non_verbose: bool,
+}
+
 /// Parses `4096`, `64k`, `64KiB`: suffixes are binary.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let bad = || {

@@ -131,6 +131,8 @@ pub struct BatchStream {
     continue_on_error: bool,
     soft_errors: u64,
     limit: Arc<SoftLimit>,
+    /// Whether any number of entries may be missing.
+    is_patient: bool,
     failed: bool,
     /// Aborts the reading tasks when the stream is dropped.
     _tasks: JoinSet<()>,
@@ -144,6 +146,13 @@ impl std::fmt::Debug for BatchStream {
 }
 
 impl BatchStream {
+    /// Hands out every entry that failed, however many they are.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
+    }
+
     /// Entries still to come.
     pub fn len(&self) -> usize {
         self.order.len()
@@ -212,7 +221,7 @@ impl BatchStream {
             return fatal(error.clone());
         }
         self.soft_errors += 1;
-        match self.limit.get() {
+        match self.limit.get().filter(|_| !self.is_patient) {
             Some(max) if self.soft_errors > max => fatal(ApiError::bad_request(format!(
                 "batch exceeded soft-errors limit: {} (max: {max}); the last one: {}",
                 self.soft_errors, error.message
@@ -330,6 +339,7 @@ impl Client {
             continue_on_error,
             soft_errors: 0,
             limit,
+            is_patient: false,
             failed: false,
             _tasks: tasks,
         })

@@ -31,6 +31,13 @@ impl Client {
         wanted: &[Wanted],
         default_bucket: Option<Bucket>,
     ) -> Result<BatchStream, ClientError> {
+        // Servers that do not know cuts would send whole recordings.
+        if let Some(entry) = wanted.iter().find(|entry| entry.cut.is_some()) {
+            return Err(ClientError::Invalid(format!(
+                "{}: this server cannot cut recordings: read the object, and cut it yourself",
+                describe(entry)
+            )));
+        }
         request.streaming = true;
         request.mime = Some(".tar".to_owned());
         let continue_on_error = request.continue_on_error.unwrap_or(false);
@@ -71,6 +78,7 @@ impl Client {
             continue_on_error,
             soft_errors: 0,
             limit: Arc::default(),
+            is_patient: false,
             failed: false,
             _tasks: tasks,
         })

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use aistore_core::error::ApiError;
 use bytes::Bytes;
 
 use crate::memory::{Budget, Lease, Lender, Permit, Purpose};
@@ -161,6 +162,16 @@ impl Pieces {
     /// A buffer whether it is there or not: for who waited for [`room`](Self::room).
     pub(crate) fn buffer(&self) -> Buffer {
         self.pool.lend(self.lender.lend(BUFFER_BYTES as u64))
+    }
+
+    /// Memory besides what was reserved, while there is plenty.
+    pub(crate) fn spare(&self, bytes: u64) -> Option<Permit> {
+        self.lender.spare(bytes)
+    }
+
+    /// Memory besides what was reserved, waiting for it. `what` begins the message of a refusal.
+    pub(crate) async fn more(&self, bytes: u64, what: &str) -> Result<Permit, ApiError> {
+        self.lender.more(bytes, what).await
     }
 
     /// Waits until so many buffers of what was reserved are free.

@@ -41,6 +41,7 @@ impl Target {
         }
         for entry in &msg.entries {
             entry.bucket.validate()?;
+            entry.check_cut().map_err(|err| ApiError::bad_request(err.to_string()))?;
             validate_object_name(&entry.object)?;
             if !entry.archpath.is_empty() {
                 validate_object_name(&entry.archpath)?;

@@ -136,7 +136,10 @@ impl Making {
         let wanted = objects.into_iter().map(|object| {
             let (bucket, name) = (object.bucket.clone(), object.name.clone());
             let archpath = String::new();
-            (Wanted { bucket, object: name, archpath, start: 0, length: None }, Some(object))
+            (
+                Wanted { bucket, object: name, archpath, start: 0, length: None, cut: None },
+                Some(object),
+            )
         });
         let own = &self.target.ctx.snode.daemon_id;
         let plan = Plan::routed(wanted.collect(), &state.smap, own);

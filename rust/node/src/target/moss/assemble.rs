@@ -6,6 +6,7 @@ use aistore_core::error::ApiError;
 use aistore_core::moss::is_soft_error;
 use bytes::Bytes;
 
+use super::cuts::Made;
 use super::layout::Layout;
 use super::local::{Data, Item, LocalEntries, Located};
 use super::outbox::{Outbox, Page};
@@ -149,6 +150,18 @@ impl Assembler {
                 self.outbox.push_slice(&prefix);
                 let source = Source::Local { data, position };
                 self.streaming = Some(Streaming { source, suffix: self.layout.suffix(size) });
+                self.succeed(size);
+            }
+            Item::Cut(Made { bytes, mtime_s }) => {
+                let size = bytes.len() as u64;
+                self.outbox.push_slice(&self.layout.prefix(
+                    self.next,
+                    &entry.wanted,
+                    size,
+                    mtime_s,
+                ));
+                self.outbox.push(&bytes);
+                self.outbox.push_slice(self.layout.suffix(size));
                 self.succeed(size);
             }
             Item::Failed(error) => self.fail(entry, error)?,

@@ -14,6 +14,7 @@ use aistore_store::ObjectReader;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
+use super::cuts::{Made, Opened};
 use super::layout::Layout;
 use super::outbox::Page;
 use super::plan::{Entry, Plan, Route};
@@ -27,6 +28,8 @@ use crate::tasks::lost_task;
 
 /// Groups under way at a time: one being sent, one being read.
 const READ_AHEAD_GROUPS: usize = 2;
+/// Cuts being decoded at a time; each is a group of its own.
+const CUTS_AHEAD: usize = 4;
 /// Entries larger than this are streamed.
 const SMALL_ENTRY_BYTES: u64 = 64 << 10;
 /// Bounds of a group's entries; the upper one bounds open files too.
@@ -89,6 +92,8 @@ pub(crate) enum Item {
     Encoded(Bytes, Range<usize>, u64),
     /// To be streamed.
     Open(Located),
+    /// A cut of a recording, complete.
+    Cut(Made),
     /// Not there, or not readable.
     Failed(ApiError),
 }
@@ -98,6 +103,9 @@ enum Outcome {
     Open(Extent, u64),
     /// The entry at this position is unpacked when its turn comes, so that one decoder at a time works.
     Later(usize),
+    Cut(Made),
+    /// A cut that there was no memory for ahead of its time.
+    CutLater(Box<Opened>),
     /// The entry at this position.
     Failed(usize, ApiError),
 }
@@ -114,6 +122,8 @@ struct Work {
     positions: Vec<usize>,
     layout: Layout,
     node: String,
+    pieces: Pieces,
+    has_cuts: bool,
 }
 
 /// Yields the batch's local entries in order.
@@ -151,13 +161,15 @@ impl LocalEntries {
         pieces: Pieces,
     ) -> Self {
         let positions = plan.positions(Route::Here);
-        let work = Arc::new(Work { objects, plan, positions, layout, node });
+        let has_cuts = plan.entries.iter().any(|entry| entry.wanted.cut.is_some());
+        let own = pieces.clone();
+        let work = Arc::new(Work { objects, plan, positions, layout, node, pieces: own, has_cuts });
         let mut entries = Self {
             work,
             pieces,
             target: None,
             next: 0,
-            group_size: FIRST_GROUP,
+            group_size: if has_cuts { 1 } else { FIRST_GROUP },
             reading: VecDeque::new(),
             current: None,
         };
@@ -177,6 +189,10 @@ impl LocalEntries {
                         return Ok(Item::Open(Located { data: Data::Plain(extent), mtime_s }));
                     }
                     Some(Outcome::Later(at)) => return self.unpack(at).await,
+                    Some(Outcome::Cut(made)) => return Ok(Item::Cut(made)),
+                    Some(Outcome::CutLater(opened)) => {
+                        return Ok(cut(opened.make_late(&self.pieces).await));
+                    }
                     Some(Outcome::Failed(at, error)) => return self.look_again(at, error).await,
                     None => self.current = None,
                 }
@@ -210,12 +226,30 @@ impl LocalEntries {
             entry.map_or(Err(error), |entry| locate(&work.objects, entry, &work.node))
         });
         match located.await.map_err(|err| lost_task(&err))? {
-            Ok(Found::Plain(extent, mtime_s)) => {
-                Ok(Item::Open(Located { data: Data::Plain(extent), mtime_s }))
-            }
+            Ok(Found::Plain(extent, mtime_s)) => self.open_plain(position, extent, mtime_s).await,
             Ok(_) => self.unpack(position).await,
             Err(error) => Ok(Item::Failed(error)),
         }
+    }
+
+    /// An entry whose bytes were found after all: to be streamed, or to be cut.
+    async fn open_plain(
+        &self,
+        position: usize,
+        extent: Extent,
+        mtime_s: u64,
+    ) -> Result<Item, ApiError> {
+        let entry = self.work.plan.entries.get(position);
+        let Some((entry, wanted)) = entry.and_then(|e| Some((e, e.wanted.cut.clone()?))) else {
+            return Ok(Item::Open(Located { data: Data::Plain(extent), mtime_s }));
+        };
+        let cname = cname(entry);
+        let opened =
+            tokio::task::spawn_blocking(move || Opened::open(extent, &wanted, cname, mtime_s));
+        Ok(match opened.await.map_err(|err| lost_task(&err))? {
+            Ok(opened) => cut(opened.make_late(&self.pieces).await),
+            Err(error) => Item::Failed(error),
+        })
     }
 
     /// Finds a compressed file and begins to unpack it.
@@ -223,6 +257,9 @@ impl LocalEntries {
         let Some(entry) = self.work.plan.entries.get(position) else {
             return Err(ApiError::internal("batch: an entry without a place"));
         };
+        if entry.wanted.cut.is_some() {
+            return Ok(Item::Failed(packed_recording(entry)));
+        }
         let memory = match self.work.objects.decoder_memory(&cname(entry)).await {
             Ok(memory) => memory,
             Err(error) => return Ok(Item::Failed(error)),
@@ -249,6 +286,9 @@ impl LocalEntries {
 
     /// Sizes the next groups so that one about fills its buffer.
     fn learn(&mut self, group: &Group) {
+        if self.work.has_cuts {
+            return;
+        }
         let entries = group.outcomes.as_slice();
         let bytes: u64 = entries.iter().map(Outcome::size).sum();
         let average = (bytes / entries.len().max(1) as u64).max(1);
@@ -257,13 +297,20 @@ impl LocalEntries {
     }
 
     fn read_ahead(&mut self) {
-        while self.reading.len() < READ_AHEAD_GROUPS && self.next < self.work.positions.len() {
+        let most = if self.work.has_cuts { CUTS_AHEAD } else { READ_AHEAD_GROUPS };
+        while self.reading.len() < most && self.next < self.work.positions.len() {
             let from = self.next;
             let to = (from + self.group_size).min(self.work.positions.len());
             self.next = to;
-            let (work, buffer) = (Arc::clone(&self.work), self.pieces.buffer());
-            self.reading
-                .push_back(tokio::task::spawn_blocking(move || work.read(from..to, buffer)));
+            let work = Arc::clone(&self.work);
+            // Cuts have memory of their own.
+            let reading = if work.has_cuts {
+                tokio::task::spawn_blocking(move || work.read_open(from..to))
+            } else {
+                let buffer = self.pieces.buffer();
+                tokio::task::spawn_blocking(move || work.read(from..to, buffer))
+            };
+            self.reading.push_back(reading);
         }
     }
 }
@@ -273,7 +320,8 @@ impl Outcome {
         match self {
             Self::Encoded(_, size) => *size,
             Self::Open(extent, _) => extent.length(),
-            Self::Later(_) | Self::Failed(..) => 0,
+            Self::Cut(made) => made.bytes.len() as u64,
+            Self::Later(_) | Self::CutLater(_) | Self::Failed(..) => 0,
         }
     }
 }
@@ -287,6 +335,37 @@ impl Work {
         let outcomes: Vec<Outcome> =
             entries.map(|(at, entry)| self.read_entry(at, entry, &mut page)).collect();
         Group { bytes: page.freeze(), outcomes: outcomes.into_iter() }
+    }
+
+    /// Opens entries, and makes those that are cuts. Blocks on disk and processor.
+    fn read_open(&self, positions: Range<usize>) -> Group {
+        let positions = self.positions.get(positions).unwrap_or_default();
+        let entries = positions.iter().filter_map(|at| Some((*at, self.plan.entries.get(*at)?)));
+        let outcomes: Vec<Outcome> =
+            entries.map(|(at, entry)| self.open_entry(at, entry)).collect();
+        Group { bytes: Bytes::new(), outcomes: outcomes.into_iter() }
+    }
+
+    fn open_entry(&self, position: usize, entry: &Entry) -> Outcome {
+        let found = match locate(&self.objects, entry, &self.node) {
+            Ok(found) => found,
+            Err(error) => return Outcome::Failed(position, error),
+        };
+        let (extent, mtime_s, wanted) = match (found, &entry.wanted.cut) {
+            (Found::Plain(extent, mtime_s), Some(wanted)) => (extent, mtime_s, wanted),
+            (Found::Plain(extent, mtime_s), None) => return Outcome::Open(extent, mtime_s),
+            (_, Some(_)) => return Outcome::Failed(position, packed_recording(entry)),
+            (_, None) => return Outcome::Later(position),
+        };
+        let opened = match Opened::open(extent, wanted, cname(entry), mtime_s) {
+            Ok(opened) => opened,
+            Err(error) => return Outcome::Failed(position, error),
+        };
+        match opened.make_ahead(&self.pieces) {
+            Ok(Ok(made)) => Outcome::Cut(made),
+            Ok(Err(error)) => Outcome::Failed(position, error),
+            Err(opened) => Outcome::CutLater(opened),
+        }
     }
 
     fn read_entry(&self, position: usize, entry: &Entry, page: &mut Page) -> Outcome {
@@ -377,6 +456,23 @@ impl Reading {
             }
         }
     }
+}
+
+/// Decoders seek, which compressed files of shards do not allow.
+fn packed_recording(entry: &Entry) -> ApiError {
+    ApiError::new(
+        422,
+        "",
+        format!(
+            "{}/{}: a recording inside a compressed shard cannot be cut: keep recordings in a plain .tar, or read the file whole",
+            cname(entry),
+            entry.wanted.archpath
+        ),
+    )
+}
+
+fn cut(made: Result<Made, ApiError>) -> Item {
+    made.map_or_else(Item::Failed, Item::Cut)
 }
 
 fn cname(entry: &Entry) -> String {

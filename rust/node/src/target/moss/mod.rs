@@ -6,6 +6,7 @@
 //! goes away everything stops.
 
 pub(super) mod assemble;
+mod cuts;
 mod delivery;
 pub(super) mod layout;
 pub(super) mod local;

@@ -88,6 +88,7 @@ pub(crate) mod tests {
             archpath: String::new(),
             start: 0,
             length: None,
+            cut: None,
         };
         (wanted, Some(ObjectRef { bucket, name: object.to_owned(), bid: 1, uname }))
     }

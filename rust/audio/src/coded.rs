@@ -1,0 +1,205 @@
+//! FLAC, Ogg Vorbis and MP3: entered near the cut, decoded from there.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_VORBIS};
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::registry::CodecRegistry;
+use symphonia::core::errors::Error;
+use symphonia::core::formats::probe::{Hint, Probe};
+use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
+use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::core::meta::MetadataOptions;
+use symphonia::core::units::Timestamp;
+
+use crate::error::AudioError;
+use crate::output::Writer;
+use crate::recording::Source;
+use crate::sample::Sample;
+
+/// Frames before a cut that are decoded and dropped, so that what they leave behind in the decoder is there: MP3
+/// borrows bits from up to nine packets before, and overlaps with one.
+const MP3_PREROLL: u64 = 12 * 1152;
+/// Vorbis overlaps with the block before.
+const VORBIS_PREROLL: u64 = 2 * 8192;
+
+/// A compressed recording whose header was read.
+pub(crate) struct Coded {
+    format: Box<dyn FormatReader>,
+    decoder: Box<dyn AudioDecoder>,
+    track: u32,
+    preroll: u64,
+    facts: Facts,
+}
+
+/// Rate, channels, frames if known, samples.
+type Facts = (u32, u16, Option<u64>, Sample);
+
+struct Media(Box<dyn Source>);
+
+impl Read for Media {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Seek for Media {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+impl MediaSource for Media {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.0.size())
+    }
+}
+
+fn probe() -> &'static Probe {
+    symphonia::default::get_probe()
+}
+
+fn codecs() -> &'static CodecRegistry {
+    symphonia::default::get_codecs()
+}
+
+fn failure(err: Error) -> AudioError {
+    match err {
+        Error::IoError(err) => AudioError::reading(err),
+        Error::Unsupported(what) => AudioError::Unsupported(what.to_owned()),
+        other => AudioError::damaged(other.to_string()),
+    }
+}
+
+impl Coded {
+    /// Reads the header; the source stands at its start.
+    pub(crate) fn open(source: Box<dyn Source>) -> Result<Self, AudioError> {
+        let stream = MediaSourceStream::new(Box::new(Media(source)), Default::default());
+        let format = probe()
+            .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
+            .map_err(failure)?;
+        let nothing = || AudioError::Unsupported("no audio in it".to_owned());
+        let track = format.default_track(TrackType::Audio).ok_or_else(nothing)?;
+        let params = track.codec_params.as_ref().and_then(|params| params.audio());
+        let params = params.ok_or_else(nothing)?;
+        let rate =
+            params.sample_rate.ok_or_else(|| AudioError::damaged("it tells no sampling rate"))?;
+        let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
+        let channels = u16::try_from(channels).unwrap_or(u16::MAX);
+        let is_frames =
+            track.time_base.is_some_and(|base| base.numer.get() == 1 && base.denom.get() == rate);
+        if !is_frames {
+            return Err(AudioError::Unsupported("its time is not counted in frames".to_owned()));
+        }
+        let (sample, preroll) = match params.codec {
+            CODEC_ID_FLAC => (flac_sample(params.bits_per_sample), 0),
+            CODEC_ID_MP3 => (Sample::F32, MP3_PREROLL),
+            CODEC_ID_VORBIS => (Sample::F32, VORBIS_PREROLL),
+            _ => return Err(AudioError::Unsupported("its codec is another one".to_owned())),
+        };
+        // Without a header that counts them, the frames of an MP3 are a guess.
+        let is_guess = params.codec == CODEC_ID_MP3 && track.delay.is_none();
+        let frames = track.num_frames.filter(|frames| *frames > 0 && !is_guess);
+        let track = track.id;
+        let decoder = codecs()
+            .make_audio_decoder(params, &AudioDecoderOptions::default())
+            .map_err(failure)?;
+        Ok(Self { decoder, track, preroll, facts: (rate, channels, frames, sample), format })
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    /// Decodes frames from `from` on, until `out` is full or nothing is left.
+    pub(crate) fn read(
+        &mut self,
+        from: u64,
+        _frames: Option<u64>,
+        out: &mut Writer,
+    ) -> Result<(), AudioError> {
+        let (_, channels, _, sample) = self.facts;
+        let enter = from.saturating_sub(self.preroll);
+        if enter > 0 {
+            let past_end = |_| AudioError::damaged("the place of the cut cannot be found in it");
+            let ts = Timestamp::try_from(enter).map_err(past_end)?;
+            let to = SeekTo::Timestamp { ts, track_id: self.track };
+            match self.format.seek(SeekMode::Accurate, to) {
+                Ok(_) => self.decoder.reset(),
+                // Behind the end of a file that does not tell its length.
+                Err(Error::SeekError(_)) if self.facts.2.is_none() => return Ok(()),
+                Err(err) => return Err(failure(err)),
+            }
+        }
+        let mut next = from;
+        let mut piece = Vec::new();
+        let mut numbers: Vec<i32> = Vec::new();
+        let mut floats: Vec<f32> = Vec::new();
+        while !out.is_full() {
+            let packet = match self.format.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return Ok(()),
+                Err(Error::IoError(err)) if err.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(());
+                }
+                Err(err) => return Err(failure(err)),
+            };
+            if packet.track_id != self.track {
+                continue;
+            }
+            let first = packet.pts.get().saturating_add_unsigned(packet.trim_start.get());
+            let decoded = match self.decoder.decode(&packet) {
+                Ok(decoded) => decoded,
+                // What precedes the cut only prepares the decoder; of MP3 it may refer to what was not read.
+                Err(Error::DecodeError(_)) if ends_before(first, packet.dur.get(), from) => {
+                    continue;
+                }
+                Err(err) => return Err(failure(err)),
+            };
+            if decoded.spec().channels().count() != usize::from(channels) {
+                return Err(AudioError::damaged("its number of channels changes"));
+            }
+            let frames = decoded.frames() as u64;
+            let skip = i128::from(next) - i128::from(first);
+            let Ok(skip) = u64::try_from(skip) else {
+                return Err(AudioError::damaged(format!("frames {next} to {first} are missing")));
+            };
+            if skip >= frames {
+                continue;
+            }
+            piece.clear();
+            if sample.is_float() {
+                decoded.copy_to_vec_interleaved(&mut floats);
+                piece.extend(floats.iter().flat_map(|value| value.to_le_bytes()));
+            } else {
+                decoded.copy_to_vec_interleaved(&mut numbers);
+                let shift = 32 - 8 * sample.bytes();
+                for value in &numbers {
+                    sample.put_int(value >> shift, &mut piece);
+                }
+            }
+            let frame = usize::from(channels) * sample.bytes();
+            let at = usize::try_from(skip).unwrap_or(usize::MAX).saturating_mul(frame);
+            out.put(piece.get(at..).unwrap_or_default());
+            next += frames - skip;
+        }
+        Ok(())
+    }
+}
+
+fn ends_before(first: i64, frames: u64, from: u64) -> bool {
+    i128::from(first) + i128::from(frames) <= i128::from(from)
+}
+
+/// The decoder gives numbers of 32 bits, the highest bits first.
+fn flac_sample(bits: Option<u32>) -> Sample {
+    match bits {
+        Some(..=16) => Sample::I16,
+        Some(17..=24) => Sample::I24,
+        _ => Sample::I32,
+    }
+}

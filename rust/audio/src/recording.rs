@@ -1,0 +1,173 @@
+//! A recording, open, and the part of it that a cut means.
+
+use std::io::{Read, Seek, SeekFrom};
+
+use aistore_core::cut::{Cut, CutFormat, OVERHANG_S};
+
+use crate::coded::Coded;
+use crate::error::AudioError;
+use crate::output::Writer;
+use crate::sample::Sample;
+use crate::wav::Wav;
+
+/// Most bytes of one cut: half an hour of 16 kHz in floats is 115 MB.
+pub const MAX_CUT_BYTES: u64 = 256 << 20;
+/// Most channels of a recording.
+pub(crate) const MAX_CHANNELS: u16 = 256;
+
+/// Where a recording comes from.
+pub trait Source: Read + Seek + Send + Sync {
+    /// Bytes of it.
+    fn size(&self) -> u64;
+}
+
+impl<T: AsRef<[u8]> + Send + Sync> Source for std::io::Cursor<T> {
+    fn size(&self) -> u64 {
+        self.get_ref().as_ref().len() as u64
+    }
+}
+
+/// A recording whose header has been read.
+pub struct Recording {
+    pub(crate) rate: u32,
+    pub(crate) channels: u16,
+    /// As far as the file tells.
+    pub(crate) frames: Option<u64>,
+    pub(crate) sample: Sample,
+    body: Body,
+}
+
+enum Body {
+    Wav(Wav),
+    Coded(Box<Coded>),
+}
+
+/// A cut of a recording, in frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    pub(crate) from: u64,
+    /// Frames; `None` = to the end, wherever that is.
+    pub(crate) frames: Option<u64>,
+    /// Channels by number.
+    pub(crate) channels: Vec<u16>,
+    pub(crate) format: CutFormat,
+    /// Memory that it takes, at most.
+    pub bytes: u64,
+}
+
+/// Reads the header of a recording. Blocks on the source.
+pub fn open(mut source: Box<dyn Source>) -> Result<Recording, AudioError> {
+    let mut head = [0; 12];
+    let mut filled = 0;
+    while let Some(space) = head.get_mut(filled..).filter(|space| !space.is_empty()) {
+        match source.read(space)? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    if filled < head.len() {
+        return Err(AudioError::Unsupported(format!("it has {filled} bytes")));
+    }
+    source.seek(SeekFrom::Start(0))?;
+    let recording = if matches!(&head[..4], b"RIFF" | b"RF64" | b"BW64") && &head[8..] == b"WAVE" {
+        let (wav, format) = Wav::open(source)?;
+        let frames = Some(wav.frames());
+        let (rate, channels, sample) = format;
+        Recording { rate, channels, frames, sample, body: Body::Wav(wav) }
+    } else {
+        let coded = Coded::open(source)?;
+        let (rate, channels, frames, sample) = coded.facts();
+        Recording { rate, channels, frames, sample, body: Body::Coded(Box::new(coded)) }
+    };
+    if recording.rate == 0 || recording.channels == 0 || recording.channels > MAX_CHANNELS {
+        return Err(AudioError::damaged(format!(
+            "{} Hz, {} channels",
+            recording.rate, recording.channels
+        )));
+    }
+    Ok(recording)
+}
+
+impl Recording {
+    /// Frames in a second.
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// Turns seconds into frames, and checks that they are there.
+    pub fn plan(&self, cut: &Cut) -> Result<Planned, AudioError> {
+        if let Some(expected) = cut.rate.filter(|rate| *rate != self.rate) {
+            return Err(AudioError::Rate { rate: self.rate, expected });
+        }
+        if let Some(&wanted) = cut.channels.iter().find(|channel| **channel >= self.channels) {
+            return Err(AudioError::Channel { wanted, channels: self.channels });
+        }
+        let channels = if cut.channels.is_empty() {
+            (0..self.channels).collect()
+        } else {
+            cut.channels.clone()
+        };
+        let from = cut.start.frames(self.rate);
+        let asked = cut.duration.map(|duration| duration.frames(self.rate));
+        let frames = match self.frames {
+            Some(total) => Some(self.within(from, asked, total)?),
+            None => asked,
+        };
+        let sample = if cut.format == CutFormat::Npy { Sample::F32 } else { self.sample };
+        let width = channels.len() as u64 * sample.bytes() as u64;
+        let bytes = frames.map_or(MAX_CUT_BYTES, |frames| frames.saturating_mul(width));
+        if bytes > MAX_CUT_BYTES {
+            return Err(AudioError::TooLarge { bytes, most: MAX_CUT_BYTES });
+        }
+        let bytes = bytes + crate::output::HEADER_BYTES;
+        Ok(Planned { from, frames, channels, format: cut.format, bytes })
+    }
+
+    /// Frames of a cut in a recording of `total`.
+    pub(crate) fn within(
+        &self,
+        from: u64,
+        asked: Option<u64>,
+        total: u64,
+    ) -> Result<u64, AudioError> {
+        let seconds = |frames| seconds(frames, self.rate);
+        if from >= total {
+            return Err(AudioError::PastEnd { start: seconds(from), length: seconds(total) });
+        }
+        let left = total - from;
+        let Some(asked) = asked else { return Ok(left) };
+        if asked > left && seconds(asked - left) > OVERHANG_S {
+            let end = seconds(from.saturating_add(asked));
+            return Err(AudioError::TooLong { end, length: seconds(total) });
+        }
+        Ok(asked.min(left))
+    }
+
+    /// Reads a cut. Blocks on the source, and on the processor.
+    pub fn read(mut self, planned: &Planned) -> Result<Vec<u8>, AudioError> {
+        let mut writer = Writer::new(planned, (self.rate, self.channels, self.sample));
+        match &mut self.body {
+            Body::Wav(wav) => wav.read(planned.from, planned.frames, &mut writer)?,
+            Body::Coded(coded) => coded.read(planned.from, planned.frames, &mut writer)?,
+        }
+        let got = writer.frames();
+        // Where the file did not tell its length, only now is known what there was.
+        if planned.frames.is_none_or(|frames| got < frames) {
+            if self.frames.is_some_and(|total| {
+                got < planned.frames.unwrap_or(total - planned.from.min(total))
+            }) {
+                return Err(AudioError::damaged(format!(
+                    "it ends after {:.6} s, and says that it has more",
+                    seconds(planned.from + got, self.rate)
+                )));
+            }
+            self.within(planned.from, planned.frames, planned.from + got)?;
+        }
+        Ok(writer.finish())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for messages and tolerances")]
+fn seconds(frames: u64, rate: u32) -> f64 {
+    frames as f64 / f64::from(rate.max(1))
+}

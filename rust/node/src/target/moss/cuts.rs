@@ -1,0 +1,134 @@
+//! Cuts of recordings: opened and decoded where the recording lies, on the blocking pool.
+//!
+//! A cut is complete before anything of it is sent, so that what is wrong with a recording costs its entry and not
+//! the batch. Its memory is counted before it is decoded: ahead of time only while there is plenty.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use aistore_audio::{AudioError, Planned, Recording, Source};
+use aistore_core::cut::Cut;
+use aistore_core::error::ApiError;
+use bytes::Bytes;
+
+use crate::memory::Permit;
+use crate::target::buffers::Pieces;
+use crate::target::failure::read_failure;
+use crate::target::read::Extent;
+use crate::tasks::lost_task;
+
+/// What a decoder holds besides the cut.
+const DECODER_BYTES: u64 = 1 << 20;
+
+/// A cut whose recording was opened.
+pub(crate) struct Opened {
+    recording: Recording,
+    planned: Planned,
+    cname: String,
+    mtime_s: u64,
+}
+
+/// A cut, ready to be sent.
+pub(crate) struct Made {
+    pub(crate) bytes: Bytes,
+    pub(crate) mtime_s: u64,
+}
+
+impl Opened {
+    /// Reads the header of a recording and finds the cut in it. Blocks on the disk.
+    pub(crate) fn open(
+        extent: Extent,
+        cut: &Cut,
+        cname: String,
+        mtime_s: u64,
+    ) -> Result<Self, ApiError> {
+        let opened = guarded(|| {
+            let recording = aistore_audio::open(Box::new(Stored { whole: extent, at: 0 }))?;
+            let planned = recording.plan(cut)?;
+            Ok((recording, planned))
+        });
+        match opened {
+            Ok((recording, planned)) => Ok(Self { recording, planned, cname, mtime_s }),
+            Err(err) => Err(failure(err, &cname)),
+        }
+    }
+
+    fn memory(&self) -> u64 {
+        self.planned.bytes + DECODER_BYTES
+    }
+
+    /// Decodes the cut if there is plenty of memory. Blocks on disk and processor.
+    pub(crate) fn make_ahead(self, pieces: &Pieces) -> Result<Result<Made, ApiError>, Box<Self>> {
+        match pieces.spare(self.memory()) {
+            Some(permit) => Ok(self.make(permit)),
+            None => Err(Box::new(self)),
+        }
+    }
+
+    /// Decodes the cut, waiting for memory.
+    pub(crate) async fn make_late(self, pieces: &Pieces) -> Result<Made, ApiError> {
+        let permit = pieces.more(self.memory(), &self.cname).await?;
+        let made = tokio::task::spawn_blocking(move || self.make(permit));
+        made.await.map_err(|err| lost_task(&err))?
+    }
+
+    /// Blocks on disk and processor.
+    fn make(self, mut permit: Permit) -> Result<Made, ApiError> {
+        let Self { recording, planned, cname, mtime_s } = self;
+        let bytes =
+            guarded(move || recording.read(&planned)).map_err(|err| failure(err, &cname))?;
+        permit.shrink(bytes.capacity() as u64);
+        Ok(Made { bytes: permit.attach(bytes.into()), mtime_s })
+    }
+}
+
+/// Decoders are made by others: one that panics has met a damaged recording.
+fn guarded<T>(work: impl FnOnce() -> Result<T, AudioError>) -> Result<T, AudioError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(AudioError::Damaged("its decoder gave up".to_owned())))
+}
+
+fn failure(err: AudioError, cname: &str) -> ApiError {
+    let status = match err {
+        AudioError::Io(err) => return read_failure(&err, cname),
+        AudioError::PastEnd { .. } | AudioError::TooLong { .. } => 416,
+        _ => 422,
+    };
+    ApiError::new(status, "", format!("{cname}: {err}"))
+}
+
+/// A recording on this node's disks. Decoders read it in pieces of their own.
+struct Stored {
+    whole: Extent,
+    at: u64,
+}
+
+impl Read for Stored {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut rest = self.whole.part(self.at, buf.len() as u64);
+        let length = usize::try_from(rest.length()).unwrap_or(usize::MAX).min(buf.len());
+        rest.read_exact(buf.get_mut(..length).unwrap_or_default())?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+impl Seek for Stored {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.whole.length().checked_add_signed(by),
+        };
+        self.at = at.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "a place before the recording's start")
+        })?;
+        Ok(self.at)
+    }
+}
+
+impl Source for Stored {
+    fn size(&self) -> u64 {
+        self.whole.length()
+    }
+}
