@@ -178,9 +178,14 @@ def test_lhotse_as_it_is(lhotse_client: None, bucket: Bucket) -> None:
     one = recording(bucket, "r.flac", audio("flac", "PCM_16"))
     cuts = cuts_of(one, *CUTS[:3])
     expected = [cut.load_audio() for cut in cuts]
-    url = f"ais://{bucket.name}/cuts.jsonl.gz"
+    url = f"ais://{bucket.name}/cuts.jsonl"
     cuts.to_file(url)
+    # Lhotse packs nothing that it writes to a URL, and unpacks what it reads by its name.
+    plain = bucket.object("cuts.jsonl").get_reader().read_all()
+    bucket.object("packed.jsonl.gz").get_writer().put_content(gzip.compress(plain))
+    packed = lhotse.load_manifest_lazy(f"ais://{bucket.name}/packed.jsonl.gz")
     again = lhotse.load_manifest_lazy(url)
+    assert [cut.to_dict() for cut in packed] == [cut.to_dict() for cut in again]
     assert [cut.id for cut in again] == [cut.id for cut in cuts]
     loaded = AISBatchLoader()(again.to_eager())
     assert all(cut.recording.sources[0].type == "memory" for cut in loaded)

@@ -2,13 +2,14 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_VORBIS};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::{Hint, Probe};
 use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::units::Timestamp;
 
@@ -78,7 +79,8 @@ fn failure(err: Error) -> AudioError {
 impl Coded {
     /// Reads the header; the source stands at its start.
     pub(crate) fn open(source: Box<dyn Source>) -> Result<Self, AudioError> {
-        let stream = MediaSourceStream::new(Box::new(Media(source)), Default::default());
+        let stream =
+            MediaSourceStream::new(Box::new(Media(source)), MediaSourceStreamOptions::default());
         let format = probe()
             .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
             .map_err(failure)?;
@@ -88,7 +90,7 @@ impl Coded {
         let params = params.ok_or_else(nothing)?;
         let rate =
             params.sample_rate.ok_or_else(|| AudioError::damaged("it tells no sampling rate"))?;
-        let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
+        let channels = params.channels.as_ref().map_or(0, Channels::count);
         let channels = u16::try_from(channels).unwrap_or(u16::MAX);
         let is_frames =
             track.time_base.is_some_and(|base| base.numer.get() == 1 && base.denom.get() == rate);

@@ -33,7 +33,7 @@ impl Writer {
         (rate, source_channels, sample): (u32, u16, Sample),
     ) -> Self {
         let is_all = planned.channels.iter().copied().eq(0..source_channels);
-        let known = planned.frames.map(|_| planned.bytes).unwrap_or(RESERVE_BYTES);
+        let known = planned.frames.map_or(RESERVE_BYTES, |_| planned.bytes);
         let is_npy = planned.format == CutFormat::Npy;
         let parts = if is_npy { planned.channels.len().max(1) } else { 1 };
         let capacity = usize::try_from(known).unwrap_or_default() / parts;

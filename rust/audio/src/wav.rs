@@ -40,16 +40,16 @@ impl Wav {
             source.seek(SeekFrom::Start(at))?;
             let mut head = [0; 8];
             source.read_exact(&mut head).map_err(AudioError::reading)?;
-            let [a, b, c, d, length @ ..] = head;
-            let length = u32::from_le_bytes(length);
+            let (name, length) = head.split_at(4);
+            let length = length.try_into().map_or(0, u32::from_le_bytes);
             at += 8;
-            match &[a, b, c, d] {
+            match name {
                 b"fmt " => format = Some(read_format(&mut *source, length)?),
                 b"ds64" if length >= 16 => {
                     let mut sizes = [0; 16];
                     source.read_exact(&mut sizes).map_err(AudioError::reading)?;
-                    let [.., a, b, c, d, e, f, g, h] = sizes;
-                    long_data = Some(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+                    let (_, of_data) = sizes.split_at(8);
+                    long_data = of_data.try_into().ok().map(u64::from_le_bytes);
                 }
                 b"data" => {
                     let Some(format) = format else {

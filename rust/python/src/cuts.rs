@@ -76,7 +76,7 @@ impl CutBatch {
                 return Err(PyValueError::new_err(text));
             }
         };
-        Ok(py.detach(|| read(&lines, format, rate)))
+        Ok(py.detach(|| read(lines, format, rate)))
     }
 
     /// (name, frames or nothing, parts, nothing or what is wrong) of each cut.
@@ -107,10 +107,10 @@ fn name(line: &[u8]) -> String {
     value.get("id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn read(lines: &[PyBackedBytes], format: CutFormat, rate: Option<u32>) -> CutBatch {
+fn read(lines: Vec<PyBackedBytes>, format: CutFormat, rate: Option<u32>) -> CutBatch {
     let parse =
-        |line: &PyBackedBytes| CutSpec::parse(line).map_err(|err| (name(line), err.to_string()));
-    let specs: Vec<_> = lines.iter().map(parse).collect();
+        |line: PyBackedBytes| CutSpec::parse(&line).map_err(|err| (name(&line), err.to_string()));
+    let specs: Vec<_> = lines.into_iter().map(parse).collect();
     let mut asked = Vec::new();
     for (cut, spec) in specs.iter().enumerate() {
         let Ok(spec) = spec else { continue };

@@ -113,7 +113,7 @@ fn manifests_are_read_however_they_are_packed() {
 fn long_lines_end_in_bounded_memory() {
     let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
     for _ in 0..40 {
-        gzip.write_all(&[b'x'; 1 << 20]).unwrap();
+        gzip.write_all(&vec![b'x'; 1 << 20]).unwrap();
     }
     let found = lines(gzip.finish().unwrap());
     assert_eq!(
