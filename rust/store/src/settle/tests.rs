@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use std::sync::Arc;
+
 use super::*;
 use crate::config::{Chunks, PutOptions, StoreConfig};
 use crate::store::Store;
