@@ -81,6 +81,8 @@ pub struct AppendWriter {
     path: PathBuf,
     file: File,
     hasher: Option<Hasher>,
+    /// crc32c of the session, as far as it is known.
+    crc32c: Option<u32>,
     checked: u64,
     busy: Busy,
     /// Where this append begins.
@@ -127,6 +129,7 @@ impl Store {
         let state = AppendState { id, size: 0, checksum };
         let mut writer = AppendWriter::new((bid, state), (mountpath, path), file, busy);
         writer.hasher = Some(Hasher::new(checksum));
+        writer.crc32c = Some(0);
         writer.fresh = true;
         if let Some(present) = present {
             writer.copy(&present)?;
@@ -152,10 +155,10 @@ impl Store {
         let busy = shared.appends.enter(state.id.0)?;
         let (mountpath, path) = find(shared, bid, uname, state.id.0)?;
         mountpath.check_writable()?;
-        let OpenSession { file, again } = files::open_at(&path, state)?;
+        let OpenSession { file, again, crc32c } = files::open_at(&mountpath, &path, state)?;
         let hasher = if again.is_none() { shared.appends.take_hasher(state) } else { None };
         let mut writer = AppendWriter::new((bid, state), (mountpath, path), file, busy);
-        (writer.hasher, writer.again) = (hasher, again);
+        (writer.hasher, writer.again, writer.crc32c) = (hasher, again, crc32c);
         Ok(writer)
     }
 }
@@ -175,6 +178,7 @@ impl AppendWriter {
             path,
             file,
             hasher: None,
+            crc32c: None,
             checked: state.size,
             busy,
             before: state.size,
@@ -209,6 +213,7 @@ impl AppendWriter {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
+        self.crc32c = self.crc32c.map(|crc| crc32c::crc32c_append(crc, bytes));
         self.state.size = end;
         Ok(())
     }
@@ -244,7 +249,7 @@ impl AppendWriter {
     }
 
     fn mark(&self) -> Mark {
-        Mark { before: self.before, size: self.state.size }
+        Mark { before: self.before, size: self.state.size, crc32c: self.crc32c }
     }
 
     /// Writes the mark; on return it and the bytes are as durable as the policy of the bucket says.
@@ -252,6 +257,7 @@ impl AppendWriter {
         if self.promise.is_immediate() {
             return self.write_through(mark);
         }
+        self.mountpath.note_loose(self.promise)?;
         let written = marks::write(&self.path, mark, false)?;
         let (id, file) = (self.state.id.0, self.file.try_clone().ok());
         self.mountpath.unsynced.session(id, file, written, self.promise);

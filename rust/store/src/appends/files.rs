@@ -57,12 +57,16 @@ pub(crate) fn create(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Opens a session at its end, and cuts off what was not acknowledged.
-pub(crate) fn open(path: &Path, state: AppendState) -> Result<File, StoreError> {
-    let file = open_at(path, state)?;
-    if file.again.is_some() {
-        return Err(conflict(state, marks::read(path)?.map_or(0, |mark| mark.size)));
+pub(crate) fn open(
+    mountpath: &Mountpath,
+    path: &Path,
+    state: AppendState,
+) -> Result<OpenSession, StoreError> {
+    let opened = open_at(mountpath, path, state)?;
+    match opened.again {
+        Some(stands_at) => Err(conflict(state, stands_at)),
+        None => Ok(opened),
     }
-    Ok(file.file)
 }
 
 /// A session that was opened with a handle.
@@ -70,15 +74,31 @@ pub(crate) struct OpenSession {
     pub(crate) file: File,
     /// Where the session ends, if the handle is from before the last append.
     pub(crate) again: Option<u64>,
+    /// crc32c of all of it, as far as it is known.
+    pub(crate) crc32c: Option<u32>,
 }
 
 /// Opens a session with the handle of its last append or of the one before.
-pub(crate) fn open_at(path: &Path, state: AppendState) -> Result<OpenSession, StoreError> {
+pub(crate) fn open_at(
+    mountpath: &Mountpath,
+    path: &Path,
+    state: AppendState,
+) -> Result<OpenSession, StoreError> {
     let failed = |source| StoreError::io(path, "open", source);
     let file = File::options().write(true).read(true).open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
-    // A session of an older version has no mark before its next append.
-    let mark = marks::read(path)?.unwrap_or(Mark { before: state.size, size: state.size });
+    let mark = match marks::read(path)? {
+        Some(mark) => mark,
+        None if mountpath.doubts.any() => {
+            let reason = "where it stands was lost with the power: begin it anew".to_owned();
+            return Err(StoreError::Corrupt { path: path.to_owned(), reason });
+        }
+        // A session of an older version has no mark before its next append.
+        None => {
+            let crc32c = (state.size == 0).then_some(0);
+            Mark { before: state.size, size: state.size, crc32c }
+        }
+    };
     if state.size != mark.size && state.size != mark.before {
         return Err(conflict(state, mark.size));
     }
@@ -89,7 +109,8 @@ pub(crate) fn open_at(path: &Path, state: AppendState) -> Result<OpenSession, St
     if length > mark.size {
         file.set_len(mark.size).map_err(|source| StoreError::io(path, "cut", source))?;
     }
-    Ok(OpenSession { file, again: Some(mark.size).filter(|size| *size != state.size) })
+    let again = Some(mark.size).filter(|size| *size != state.size);
+    Ok(OpenSession { file, again, crc32c: mark.crc32c })
 }
 
 /// The error for a handle that is not the session's last one.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
 
-use super::files::{self, find, name_of};
+use super::files::{self, OpenSession, find, name_of};
 use super::intent::{self, Intent};
 use super::{AppendState, COPY_BYTES, marks};
 use crate::codec;
@@ -29,6 +29,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::UnknownAppend`]; [`StoreError::Checksum`], after which the session goes on;
+    /// [`StoreError::Corrupt`] where the disk no longer has what was appended: begin it anew;
     /// [`StoreError::Precondition`]; [`StoreError::Busy`]; [`StoreError::NoSpace`] or [`StoreError::TooFull`]
     /// where a disk has no room for one of the copies that `options` ask for, which
     /// [`set_copies`](Self::set_copies) makes afterwards. Then too the session goes on.
@@ -43,17 +44,21 @@ impl Store {
         shared.check_room_for_copies(uname, options.copies, (state.size, 1))?;
         let busy = shared.appends.enter(state.id.0)?;
         let (mountpath, path) = find(shared, bid, uname, state.id.0)?;
-        let file = files::open(&path, state)?;
+        let OpenSession { file, crc32c, .. } = files::open(&mountpath, &path, state)?;
         let running = shared.appends.take_hasher(state);
-        let checksum = match running.filter(|_| state.checksum == options.checksum) {
-            Some(hasher) => hasher.finish(),
-            None => hash(&file, &path, state.size, options.checksum)?,
+        // Where this process has seen all of it, nothing was lost.
+        let checksum = if let Some(hasher) = running.filter(|_| state.checksum == options.checksum)
+        {
+            hasher.finish()
+        } else {
+            let read = options.checksum != ChecksumType::None || mountpath.doubts.any();
+            hash(&file, &path, state.size, options.checksum, crc32c.filter(|_| read))?
         };
         if let Some((kind, expected)) = &options.expected {
             let computed = if *kind == options.checksum {
                 checksum.clone()
             } else {
-                hash(&file, &path, state.size, *kind)?
+                hash(&file, &path, state.size, *kind, None)?
             };
             if *kind != ChecksumType::None && !expected.eq_ignore_ascii_case(&computed) {
                 let (kind, expected) = (*kind, expected.clone());
@@ -161,17 +166,30 @@ fn append_trailer(file: &File, path: &Path, trailer: &[u8], at: u64) -> Result<(
     file.write_all_at(trailer, at).map_err(|source| StoreError::io(path, "write to", source))
 }
 
-/// Checksum of the first `size` bytes.
-fn hash(file: &File, path: &Path, size: u64, kind: ChecksumType) -> Result<String, StoreError> {
-    let mut hasher = Hasher::new(kind);
+/// Checksum of the first `size` bytes, which must have this crc32c where it is known.
+fn hash(
+    file: &File,
+    path: &Path,
+    size: u64,
+    kind: ChecksumType,
+    appended: Option<u32>,
+) -> Result<String, StoreError> {
+    let (mut hasher, mut crc) = (Hasher::new(kind), 0);
     let mut buffer = vec![0; COPY_BYTES];
     let mut at = 0;
-    while kind != ChecksumType::None && at < size {
+    while (kind != ChecksumType::None || appended.is_some()) && at < size {
         let wanted = usize::try_from(size - at).unwrap_or(usize::MAX).min(COPY_BYTES);
         let bytes = buffer.get_mut(..wanted).unwrap_or_default();
         file.read_exact_at(bytes, at).map_err(|source| StoreError::io(path, "read", source))?;
         hasher.update(bytes);
+        if appended.is_some() {
+            crc = crc32c::crc32c_append(crc, bytes);
+        }
         at += wanted as u64;
+    }
+    if appended.is_some_and(|appended| appended != crc) {
+        let reason = "the disk does not have what was appended to it: begin it anew".to_owned();
+        return Err(StoreError::Corrupt { path: path.to_owned(), reason });
     }
     Ok(hasher.finish())
 }
