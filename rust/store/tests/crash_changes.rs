@@ -18,12 +18,11 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use aistore_core::checksum::ChecksumType;
-use aistore_store::{Home, PartOptions, Pass, Store, StoreConfig};
-use support::{BID, Fixture, delete, emptied, get, list, options, put, uname};
+use aistore_store::{PartOptions, Store, StoreConfig};
+use support::{BID, Fixture, delete, emptied, get, list, options, put, resilver, uname};
 
 const CHILD_ENV: &str = "STORE_CRASH_CHANGES_CHILD";
 const SEED_ENV: &str = "STORE_CRASH_SEED";
@@ -188,26 +187,15 @@ fn say(line: &str) {
     }
 }
 
-fn resilver(store: &Store) {
-    let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies: 2 });
-    let pass = Pass {
-        guide: &guide,
-        cancel: &AtomicBool::new(false),
-        moved: &|_, _| {},
-        failed: &|name, error| panic!("{name}: {error}"),
-    };
-    store.resilver(&pass).unwrap();
-}
-
 /// Empties one mountpath after the other and takes it back.
 fn drain_for_ever(store: &Store, paths: &[PathBuf]) {
     for path in paths.iter().cycle() {
         store.detach(path, true).unwrap();
         while !store.mountpaths().draining.is_empty() {
-            resilver(store);
+            resilver(store, 2);
         }
         store.attach(path).unwrap();
-        resilver(store);
+        resilver(store, 2);
     }
 }
 
@@ -364,7 +352,7 @@ fn survive(test: &str, rounds: u64) {
         }
         assert!(fixture.files("quarantine").is_empty(), "{context}");
         if mirrored {
-            resilver(&store);
+            resilver(&store, 2);
             for (thread, known) in (0..).zip(&objects) {
                 assert_eq!(observe(&store, thread), *known, "{context}, settled");
             }

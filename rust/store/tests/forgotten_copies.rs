@@ -5,11 +5,10 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 
 use aistore_core::checksum::ChecksumType;
-use aistore_store::{Home, PartOptions, Pass, Store};
-use support::{BID, Fixture, delete, get, options, put, uname};
+use aistore_store::{PartOptions, Store};
+use support::{BID, Fixture, delete, get, options, put, resilver, uname};
 
 const NAMES: usize = 8;
 
@@ -47,16 +46,9 @@ fn observe(fixture: &Fixture, store: &Store, expected: impl Fn(&str) -> Option<V
         for name in names() {
             assert_eq!(get(store, &name), expected(&name), "{name}");
         }
-        let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies: 2 });
-        let pass = Pass {
-            guide: &guide,
-            cancel: &AtomicBool::new(false),
-            moved: &|_, _| {},
-            failed: &|name, error| panic!("{name}: {error}"),
-        };
-        store.resilver(&pass).unwrap();
+        resilver(store, 2);
         store.attach(path).unwrap();
-        store.resilver(&pass).unwrap();
+        resilver(store, 2);
         for name in names() {
             assert_eq!(get(store, &name), expected(&name), "{name}, settled");
         }

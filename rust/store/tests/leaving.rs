@@ -14,25 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aistore_core::checksum::ChecksumType;
 use aistore_store::{
-    AppendState, Chunks, Home, ListQuery, PartOptions, Pass, PutOptions, Standing, Store,
-    StoreError, UploadId,
+    AppendState, Chunks, ListQuery, PartOptions, PutOptions, Standing, Store, StoreError, UploadId,
 };
-use support::{BID, Fixture, get, list, options, put, put_in, uname};
-
-fn resilver(store: &Store) {
-    let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies: 1 });
-    let pass = Pass {
-        guide: &guide,
-        cancel: &AtomicBool::new(false),
-        moved: &|_, _| {},
-        failed: &|name, error| panic!("{name}: {error}"),
-    };
-    store.resilver(&pass).unwrap();
-}
+use support::{BID, Fixture, get, list, options, put, put_in, resilver, uname};
 
 fn drain(store: &Store, path: &std::path::Path) {
     store.detach(path, true).unwrap();
-    resilver(store);
+    resilver(store, 1);
     assert!(store.mountpaths().draining.is_empty());
 }
 
@@ -151,7 +139,7 @@ fn a_cut_put_under_way_follows_with_its_chunks() {
         writer.finish().unwrap();
         assert!(get(&store, "o").unwrap() == bytes);
         store.attach(&fixture.paths[gone]).unwrap();
-        resilver(&store);
+        resilver(&store, 1);
         assert!(get(&store, "o").unwrap() == bytes);
         assert_eq!(fixture.blobs().len(), 10);
     }
@@ -196,10 +184,10 @@ fn a_mountpath_waits_for_an_append_under_way() {
         writer.write(b"a").unwrap();
     }
     store.detach(&fixture.paths[0], true).unwrap();
-    resilver(&store);
+    resilver(&store, 1);
     assert_eq!(store.mountpaths().draining.len(), 1, "it waits");
     let states: Vec<_> = writers.into_iter().map(|writer| writer.finish().unwrap()).collect();
-    resilver(&store);
+    resilver(&store, 1);
     assert!(store.mountpaths().draining.is_empty());
     for (state, i) in states.into_iter().zip(0..) {
         let name = format!("o{i}");
@@ -250,14 +238,14 @@ fn changed_and_renamed_objects_lose_nothing_while_mountpaths_leave() {
             let path = &fixture.paths[which % 3];
             store.detach(path, true).unwrap();
             for _ in 0..100 {
-                resilver(&store);
+                resilver(&store, 1);
                 if store.mountpaths().draining.is_empty() {
                     break;
                 }
             }
             assert!(store.mountpaths().draining.is_empty());
             store.attach(path).unwrap();
-            resilver(&store);
+            resilver(&store, 1);
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -285,7 +273,7 @@ fn parts_on_a_mountpath_that_was_taken_away_are_asked_for_again() {
         store.disable(&fixture.paths[0], false).unwrap();
         let known = store.parts(BID, &name, id).is_ok();
         store.enable(&fixture.paths[0]).unwrap();
-        resilver(&store);
+        resilver(&store, 1);
         if known {
             break (name, id);
         }
@@ -325,6 +313,6 @@ fn what_lies_off_its_place_is_told_apart_until_it_moved() {
     store.attach(&another).unwrap();
     let off = misplaced();
     assert!((1..40).contains(&off), "{off}");
-    resilver(&store);
+    resilver(&store, 1);
     assert_eq!(misplaced(), 0);
 }

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aistore_store::{Home, Pass, Store};
-use support::{BID, Fixture, delete, expected_list, list, put, query, uname};
+use support::{BID, Fixture, delete, expected_list, list, put, query, resilver};
 
 const DIRS: usize = 12;
 /// Enough that a listing without recursion seeks over the rest of a directory.
@@ -23,17 +22,6 @@ impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-fn move_all(store: &Store) -> u64 {
-    let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies: 1 });
-    let pass = Pass {
-        guide: &guide,
-        cancel: &AtomicBool::new(false),
-        moved: &|_, _| {},
-        failed: &|name, error| panic!("{name}: {error}"),
-    };
-    store.resilver(&pass).unwrap().moved
 }
 
 fn names() -> BTreeMap<String, usize> {
@@ -78,9 +66,9 @@ fn every_listing_has_each_object_once_while_all_of_them_move() {
                 break;
             }
             store.detach(path, true).unwrap();
-            moved += move_all(&store);
+            moved += resilver(&store, 1).moved;
             store.attach(path).unwrap();
-            moved += move_all(&store);
+            moved += resilver(&store, 1).moved;
         }
         println!("{moved} moves, {} listings", listings.load(Ordering::Relaxed));
         assert!(moved > 100);

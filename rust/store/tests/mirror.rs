@@ -9,11 +9,9 @@
 
 mod support;
 
-use std::sync::atomic::AtomicBool;
-
 use aistore_core::checksum::ChecksumType;
-use aistore_store::{Chunks, Home, ObjectMeta, Pass, PutOptions, Store, StoreError};
-use support::{BID, Fixture, delete, flip, get, list, put_in, uname};
+use aistore_store::{Chunks, ObjectMeta, PutOptions, Store, StoreError};
+use support::{BID, Fixture, delete, flip, get, list, put_in, resilver, uname};
 
 fn options(copies: usize) -> PutOptions {
     PutOptions { copies, checksum: ChecksumType::Xxhash2, ..support::options() }
@@ -21,17 +19,6 @@ fn options(copies: usize) -> PutOptions {
 
 fn mirrored(store: &Store, name: &str, bytes: &[u8], copies: usize) -> ObjectMeta {
     put_in(store, BID, name, bytes, options(copies)).unwrap()
-}
-
-fn settle(store: &Store, copies: usize) {
-    let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies });
-    let pass = Pass {
-        guide: &guide,
-        cancel: &AtomicBool::new(false),
-        moved: &|_, _| {},
-        failed: &|name, error| panic!("{name}: {error}"),
-    };
-    store.resilver(&pass).unwrap();
 }
 
 fn content(i: usize) -> Vec<u8> {
@@ -64,7 +51,7 @@ fn every_change_keeps_the_copies_right() {
     store.rename(BID, (&uname(BID, "a"), "a"), (&uname(BID, "b"), "b")).unwrap().unwrap();
     assert_eq!((get(&store, "a"), get(&store, "b").unwrap()), (None, content(4)));
     assert_eq!(list(&store, "", false, 10), ["b"]);
-    settle(&store, 2);
+    resilver(&store, 2);
     assert_eq!(store.head(BID, &uname(BID, "b"), "b").unwrap().unwrap().copies.len(), 1);
     assert_eq!(get(&store, "b").unwrap(), content(4));
     assert!(delete(&store, "b"));
@@ -82,7 +69,7 @@ fn copies_are_added_and_removed() {
     put_in(&store, BID, "parts", &vec![5; 150_000], chunked).unwrap();
     let single = blobs(&fixture);
     for copies in [2, 3, 1, 2] {
-        settle(&store, copies);
+        resilver(&store, copies);
         assert_eq!(blobs(&fixture), single * copies, "{copies} copies");
         for i in 0..60 {
             assert!(get(&store, &format!("o{i:02}")).unwrap() == content(i));
@@ -156,7 +143,7 @@ fn mirrored_objects_survive_the_loss_of_any_mountpath() {
         mirrored(&store, "o00", &content(0), 2);
         assert!(delete(&store, "o01") && get(&store, "o01").is_none());
         mirrored(&store, "o01", &content(1), 2);
-        settle(&store, 2);
+        resilver(&store, 2);
         assert!(!store.is_scattered());
         all(&store);
         assert_eq!(blobs(&fixture), 100);

@@ -12,18 +12,8 @@ mod support;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aistore_store::{Home, Leave, Pass, Passed, Store, StoreError};
-use support::{BID, Fixture, delete, get, list, put, uname};
-
-fn resilver_to(store: &Store, copies: usize, cancel: &AtomicBool) -> Result<Passed, StoreError> {
-    let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies });
-    store.resilver(&Pass {
-        guide: &guide,
-        cancel,
-        moved: &|_, _| {},
-        failed: &|name, error| panic!("{name}: {error}"),
-    })
-}
+use aistore_store::{Leave, Store, StoreError};
+use support::{BID, Fixture, delete, get, list, put, resilver, uname};
 
 /// Lets the other threads end, also when the test fails.
 struct StopOnDrop<'a>(&'a AtomicBool);
@@ -32,10 +22,6 @@ impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-fn resilver(store: &Store) -> Passed {
-    resilver_to(store, 1, &AtomicBool::new(false)).unwrap()
 }
 
 fn content(i: usize) -> Vec<u8> {
@@ -69,7 +55,7 @@ fn a_mountpath_that_leaves_gives_its_objects_away_first() {
     assert_eq!(store.mountpaths().draining, [(gone.clone(), Leave::Detach)]);
     check(&store, 300);
     fill(&store, 20);
-    let passed = resilver(&store);
+    let passed = resilver(&store, 1);
     assert!(passed.moved > 40 && passed.failed == 0, "{passed:?}");
     assert_eq!(on_it(), 0);
     assert!(!store.is_scattered());
@@ -82,7 +68,7 @@ fn a_mountpath_that_leaves_gives_its_objects_away_first() {
     drop(alone);
     store.attach(gone).unwrap();
     check(&store, 300);
-    assert!(resilver(&store).moved > 50);
+    assert!(resilver(&store, 1).moved > 50);
     check(&store, 300);
     assert!(on_it() > 50);
     assert_eq!(fixture.blobs().len(), 300);
@@ -131,7 +117,7 @@ fn a_put_follows_its_object_to_another_mountpath() {
         })
         .collect();
     store.detach(&fixture.paths[0], true).unwrap();
-    resilver(&store);
+    resilver(&store, 1);
     assert_eq!(store.mountpaths().available.len(), 1);
     for mut writer in writers.drain(..) {
         writer.write(&bytes[200_000..]).unwrap();
@@ -185,10 +171,10 @@ fn nothing_is_missed_while_mountpaths_come_and_go() {
             let path = &fixture.paths[which % 3];
             which += 1;
             store.detach(path, true).unwrap();
-            resilver(store);
+            resilver(store, 1);
             assert!(store.mountpaths().draining.is_empty());
             store.attach(path).unwrap();
-            resilver(store);
+            resilver(store, 1);
         }
         println!("{which} times out and in, {} rounds", rounds.load(Ordering::Relaxed));
     });

@@ -5,9 +5,9 @@
 mod support;
 
 use aistore_core::checksum::ChecksumType;
-use aistore_store::{Home, Pass, Store, StoreConfig, StoreError};
+use aistore_store::{Store, StoreConfig, StoreError};
 use std::sync::atomic::AtomicBool;
-use support::{BID, delete, get, put, uname};
+use support::{BID, delete, get, put, uname, with_pass};
 
 /// Whatever the machine's disk has, it is more than nothing.
 const ALWAYS_ABOVE: u32 = 0;
@@ -63,17 +63,7 @@ fn a_pass_over_all_objects_ends_where_the_disks_are_too_full() {
         put(&store, &format!("o{i}"), b"bytes").unwrap();
     }
     let pass = |store: &Store| {
-        let cancel = AtomicBool::new(false);
-        let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies: 2 });
-        store.settle_bucket(
-            BID,
-            &Pass {
-                guide: &guide,
-                cancel: &cancel,
-                moved: &|_, _| {},
-                failed: &|_, err| panic!("not an error of one object: {err}"),
-            },
-        )
+        with_pass(2, &AtomicBool::new(false), |pass| store.settle_bucket(BID, pass))
     };
     store.set_out_of_space(ALWAYS_ABOVE);
     refused(pass(&store));

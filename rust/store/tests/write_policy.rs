@@ -10,12 +10,11 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 
 use aistore_core::checksum::ChecksumType;
 use aistore_core::config::WritePolicy;
-use aistore_store::{Chunks, Home, PartOptions, Pass, PutOptions, Store, StoreConfig};
-use support::{BID, Fixture, delete, get, options, put, uname};
+use aistore_store::{Chunks, PartOptions, PutOptions, Store, StoreConfig};
+use support::{BID, Fixture, delete, get, options, put, resilver, uname};
 
 fn open(fixture: &Fixture, write_policy: WritePolicy) -> Store {
     Store::open(StoreConfig { write_policy, ..fixture.config() }).unwrap()
@@ -255,15 +254,8 @@ fn what_is_moved_is_on_the_disk_before_it_goes_elsewhere() {
         }
         assert_eq!(syncs(&store, || store.write_back().unwrap()), 1, "the index");
         store.attach(&fixture.paths[1]).unwrap();
-        let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies: 1 });
-        let pass = Pass {
-            guide: &guide,
-            cancel: &AtomicBool::new(false),
-            moved: &|_, _| {},
-            failed: &|name, error| panic!("{name}: {error}"),
-        };
         let mut moved = 0;
-        let calls = syncs(&store, || moved = store.resilver(&pass).unwrap().moved);
+        let calls = syncs(&store, || moved = resilver(&store, 1).moved);
         assert!(moved > 0 && calls >= 2 * moved, "{calls} calls for {moved} objects");
     }
 }

@@ -11,8 +11,8 @@ use aistore_core::checksum::{ChecksumType, checksum};
 use aistore_core::list::directory;
 use aistore_store::inspect::{BlobInfo, each_blob};
 use aistore_store::{
-    AppendState, BlobId, Compacted, ListQuery, ObjectMeta, PutOptions, Store, StoreConfig,
-    StoreError,
+    AppendState, BlobId, Compacted, Home, ListQuery, ObjectMeta, Pass, Passed, PutOptions, Store,
+    StoreConfig, StoreError,
 };
 
 pub(crate) const BID: u64 = 1 << 63 | 5;
@@ -209,6 +209,22 @@ pub(crate) fn expected_list<V>(
         }
     }
     names
+}
+
+/// Brings every object to where it belongs, with so many copies. One that cannot be brought there is a panic.
+pub(crate) fn resilver(store: &Store, copies: usize) -> Passed {
+    with_pass(copies, &AtomicBool::new(false), |pass| store.resilver(pass)).unwrap()
+}
+
+/// Calls what wants to know where objects belong.
+pub(crate) fn with_pass<T>(
+    copies: usize,
+    cancel: &AtomicBool,
+    call: impl FnOnce(&Pass<'_>) -> T,
+) -> T {
+    let guide = |bid, name: &str| Some(Home { uname: uname(bid, name), copies });
+    let failed = |name: &str, error: &StoreError| panic!("{name}: {error}");
+    call(&Pass { guide: &guide, cancel, moved: &|_, _| {}, failed: &failed })
 }
 
 pub(crate) fn kinds() -> [ChecksumType; 7] {
