@@ -141,7 +141,8 @@ fn move_batch(
             segments.mark_dead(to);
         }
     }
-    mountpath.commit_all(Vec::new())?;
+    // On the disk, whatever the policies: loss of power must not take the move and leave the note of the old place.
+    mountpath.commit_durably(Vec::new())?;
     step!("compaction: moves committed");
     // Should this pass end early: an index that is rebuilt must not find them alive once they are deleted.
     for from in left {

@@ -102,9 +102,14 @@ impl Doubts {
         Self { any: AtomicBool::new(span.is_some()), state: Mutex::new(state) }
     }
 
+    /// Whether anything is in doubt.
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
     /// Whether a blob is to be compared before it is read.
     pub(crate) fn concern(&self, blob: BlobId) -> bool {
-        if !self.any.load(Ordering::Relaxed) {
+        if !self.any() {
             return false;
         }
         let state = self.lock();

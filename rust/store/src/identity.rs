@@ -100,6 +100,9 @@ pub(crate) struct RunState {
     /// Blobs above this id may be in memory alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) loose: Option<u64>,
+    /// Whether changes of the index may be in memory alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unsynced: bool,
     /// Blobs that may have been, when the memory was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) doubt: Option<Span>,

@@ -22,6 +22,7 @@ use fjall::{
 
 use crate::error::StoreError;
 use crate::faults::{self, Tried};
+use crate::files::Files;
 use crate::meta::BlobId;
 use crate::rows::Rows;
 use crate::segments::{self, Location};
@@ -64,6 +65,10 @@ const KEYSPACE: &str = "objects";
 const LOCATIONS: &str = "locations";
 /// Present once the index holds every object; sorts before all object keys, which have eight bytes or more.
 const COMPLETE_KEY: [u8; 1] = [0];
+/// Its value until the index, which was rebuilt, is compared with those of the other mountpaths.
+const UNCOMPARED: u8 = 2;
+/// Its value from then on.
+const COMPLETE: u8 = 1;
 
 /// One change of the index.
 pub(crate) enum Change {
@@ -107,12 +112,33 @@ impl Change {
     }
 }
 
+/// How far an index is to be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It was never filled, or not to the end.
+    Unfinished,
+    /// It was rebuilt, from what one mountpath says alone.
+    Uncompared,
+    /// It holds every object, and nothing else.
+    Complete,
+}
+
 /// Why an index could not be opened.
 pub(crate) enum OpenFailure {
     /// The files are damaged: rebuild.
     Damaged(String),
     /// The disk or the rights are at fault: report.
     Failed(StoreError),
+}
+
+impl OpenFailure {
+    /// As an error of who cannot do without the index.
+    pub(crate) fn told(self, files: &Files) -> StoreError {
+        match self {
+            Self::Damaged(reason) => StoreError::Index { path: files.path("index"), reason },
+            Self::Failed(error) => error,
+        }
+    }
 }
 
 /// Key and new value of what changes. Locations have keys of 8 bytes, entries of 9 and more.
@@ -172,15 +198,35 @@ impl Index {
         Ok(Self { objects, locations, buffered, rows, changing, database, path: path.to_owned() })
     }
 
-    /// Whether [`mark_complete`](Self::mark_complete) was called on these files.
-    pub(crate) fn is_complete(&self) -> Result<bool, StoreError> {
-        self.objects.contains_key(COMPLETE_KEY).map_err(|error| self.failed(&error))
+    /// How far it is to be relied on.
+    pub(crate) fn standing(&self) -> Result<Standing, StoreError> {
+        let mark = self.objects.get(COMPLETE_KEY).map_err(|error| self.failed(&error))?;
+        Ok(match mark.as_deref() {
+            None => Standing::Unfinished,
+            Some([UNCOMPARED]) => Standing::Uncompared,
+            Some(_) => Standing::Complete,
+        })
     }
 
-    /// Records that the index holds every object, and makes all of it durable.
+    /// Records that the index holds every object that the blobs of its mountpath tell of, and makes all of it durable.
+    pub(crate) fn mark_filled(&self) -> Result<(), StoreError> {
+        self.mark(UNCOMPARED)
+    }
+
+    /// Records that the index holds every object and nothing else, and makes all of it durable.
     pub(crate) fn mark_complete(&self) -> Result<(), StoreError> {
-        self.objects.insert(COMPLETE_KEY, [1]).map_err(|error| self.failed(&error))?;
+        self.mark(COMPLETE)
+    }
+
+    fn mark(&self, value: u8) -> Result<(), StoreError> {
+        self.objects.insert(COMPLETE_KEY, [value]).map_err(|error| self.failed(&error))?;
         self.sync()
+    }
+
+    /// Cuts off what loss of power tore of the journal in this directory, which nobody has open: all from the first batch
+    /// on that is not whole. For an index of which not all was brought to the disk.
+    pub(crate) fn cut_unsynced(path: &Path) -> Result<(), OpenFailure> {
+        torn::cut_unsynced(path)
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<fjall::Slice>, StoreError> {
@@ -249,7 +295,7 @@ impl Index {
     }
 
     /// Takes in many entries and locations, each in ascending order and each key once, without the journal: for
-    /// an index that counts only once [`mark_complete`](Self::mark_complete) was called. They are on the disk then.
+    /// an index that counts only once [`mark_filled`](Self::mark_filled) was called. They are on the disk then.
     pub(crate) fn load(
         &self,
         entries: Vec<(Vec<u8>, Vec<u8>)>,

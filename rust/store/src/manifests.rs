@@ -16,7 +16,7 @@ use crate::set::MountpathSet;
 use crate::trailer;
 
 /// Removes entries of blobs that are parts, and sets aside manifests whose parts are lost. Does nothing
-/// when no index was rebuilt.
+/// when no index was rebuilt. The indexes know that this is to be done until it is.
 pub(crate) fn settle(set: &MountpathSet) -> Result<(), StoreError> {
     if !set.members().iter().any(|one| one.rebuilt.load(Ordering::Relaxed)) {
         return Ok(());
@@ -33,8 +33,11 @@ pub(crate) fn settle(set: &MountpathSet) -> Result<(), StoreError> {
             settle_one(set, mountpath, &key, &meta)?;
         }
     }
-    for mountpath in set.members() {
-        mountpath.rebuilt.store(false, Ordering::Relaxed);
+    step!("manifests: compared");
+    for mountpath in set.members().iter().filter(|one| one.rebuilt.load(Ordering::Relaxed)) {
+        // A start that ends before this compares again.
+        mountpath.end_rebuild()?;
+        step!("manifests: comparison noted");
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Removal of blobs that a crash left without an index entry.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::ops::Bound;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -13,7 +15,7 @@ use crate::error::StoreError;
 use crate::files::{parse_blob_name, read_dir};
 use crate::meta::{BlobId, Place, Role};
 use crate::mountpath::Mountpath;
-use crate::segments::Scan;
+use crate::segments::{Fill, HEADER_BYTES, Header, Location, Scan};
 use crate::set::MountpathSet;
 use crate::shared::Shared;
 use crate::store::Store;
@@ -85,7 +87,8 @@ impl Store {
 
 /// Checks an index that is not swept for now: whether it names what was written last.
 pub(crate) fn vouch(mountpath: &Mountpath) {
-    match note_lost_records(mountpath) {
+    let revived = revive_named(mountpath, &AtomicBool::new(false));
+    match revived.and_then(|()| note_lost_records(mountpath)) {
         Ok(true) => mountpath.swept.store(true, Ordering::Release),
         Ok(false) => mountpath.request_rebuild(),
         Err(error) => {
@@ -125,6 +128,7 @@ fn sweep(
     mountpath: &Mountpath,
     cancel: &AtomicBool,
 ) -> Result<Outcome, StoreError> {
+    revive_named(mountpath, cancel)?;
     let found = find_orphans(shared, mountpath, cancel)?;
     let orphans = match found {
         Found::Orphans(orphans) if note_lost_records(mountpath)? => orphans,
@@ -147,6 +151,36 @@ fn sweep(
         }
     }
     Ok(Outcome::Done(removed))
+}
+
+/// Takes from the lists of dead records what the index names: loss of power may have kept such a note and not the
+/// change of the index by which the record died. Nobody reads the lists to find an object, but who rebuilds an index.
+fn revive_named(mountpath: &Mountpath, cancel: &AtomicBool) -> Result<(), StoreError> {
+    if !mountpath.doubts.any() {
+        return Ok(());
+    }
+    for Fill { number, .. } in mountpath.segments.fills() {
+        if cancel.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let Some(file) = mountpath.segments.file(number)? else { continue };
+        let revived = mountpath.segments.revive(number, |offset| {
+            let mut head = [0; HEADER_BYTES];
+            if let Err(source) = file.read_exact_at(&mut head, u64::from(offset)) {
+                let cut = source.kind() == ErrorKind::UnexpectedEof;
+                let path = mountpath.segments.path(number);
+                return if cut { Ok(false) } else { Err(StoreError::io(&path, "read", source)) };
+            }
+            let (blob, length) = Header::claims(&head);
+            let known = mountpath.locations.get(&mountpath.index, blob)?;
+            Ok(known == Some(Location { segment: number, offset, length }))
+        })?;
+        if revived > 0 {
+            tracing::info!(segment = %mountpath.segments.path(number).display(), revived,
+                "records that were noted as dead before the power was lost live");
+        }
+    }
+    Ok(())
 }
 
 /// Notes records as dead that a crash left without a location, so that they count as waste: those at the

@@ -7,9 +7,13 @@ mod support;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use aistore_core::checksum::ChecksumType;
 use aistore_core::config::WritePolicy;
-use aistore_store::{Home, PutOptions, ScrubStep, Store, StoreConfig};
+use aistore_store::{Home, PutOptions, ScrubStep, Store, StoreConfig, StoreError};
 use support::{BID, Fixture, flip, options, put, put_in, uname};
+
+/// Of a record in a segment.
+const HEADER_BYTES: u64 = 32;
 
 fn open(fixture: &Fixture) -> Store {
     Store::open(StoreConfig { write_policy: WritePolicy::Delayed, ..fixture.config() }).unwrap()
@@ -135,4 +139,79 @@ fn a_scrub_ends_the_doubt() {
     assert!(!noted().contains("doubt"), "{}", noted());
     assert_eq!(read(&store, "kept").unwrap(), [1; 500]);
     assert_eq!(read(&store, "lost"), None, "it was set aside");
+}
+
+#[test]
+fn appended_bytes_that_were_lost_with_the_power_become_no_object() {
+    for kind in [ChecksumType::Xxhash2, ChecksumType::None] {
+        let fixture = Fixture::new(1);
+        let store = open(&fixture);
+        let options = PutOptions { checksum: kind, ..options() };
+        let begin = |store: &Store, name: &str| {
+            let mut writer = store.begin_append((BID, &uname(BID, name), name), kind).unwrap();
+            writer.write(&vec![7; 20_000]).unwrap();
+            writer.finish().unwrap()
+        };
+        let sessions = ["kept", "torn", "unmarked"].map(|name| (name, begin(&store, name)));
+        cut_off(&fixture, store);
+        for path in fixture.files("appends") {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let of = |number: usize| name.contains(&sessions[number].1.id.to_string());
+            let is_mark = path.extension().is_some_and(|is| is == "at");
+            if of(1) && !is_mark {
+                let file = std::fs::File::options().write(true).open(&path).unwrap();
+                std::os::unix::fs::FileExt::write_all_at(&file, &[0; 4096], 8192).unwrap();
+            } else if of(2) && is_mark {
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
+        let store = open(&fixture);
+        for (name, state) in sessions {
+            let object = (BID, &*uname(BID, name), name);
+            let more = store.continue_append((BID, object.1), state).and_then(|mut writer| {
+                writer.write(b"more")?;
+                writer.finish()
+            });
+            let flushed = more.and_then(|state| store.flush_append(object, state, &options));
+            if name == "kept" {
+                flushed.unwrap();
+                assert_eq!(read(&store, name).unwrap(), [&vec![7; 20_000][..], b"more"].concat());
+                continue;
+            }
+            let error = flushed.unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+            assert!(error.to_string().contains("begin it anew"), "{error}");
+            assert!(read(&store, name).is_none());
+        }
+    }
+}
+
+#[test]
+fn a_record_lives_whose_death_was_lost_with_the_power() {
+    let fixture = Fixture::new(1);
+    let store = open(&fixture);
+    put(&store, "gone", &[1; 500]).unwrap();
+    put(&store, "o", &[2; 500]).unwrap();
+    assert!(support::delete(&store, "gone"));
+    let blob = store.head(BID, &uname(BID, "o"), "o").unwrap().unwrap().blob;
+    cut_off(&fixture, store);
+    // The note of a death reached the disk, and the change of the index by which the record died did not.
+    let record = fixture.blobs().into_iter().find(|found| found.id == blob.0).unwrap();
+    let list = record.path.with_extension("dead");
+    let noted = std::fs::read(&list).unwrap();
+    let offset = record.offset - HEADER_BYTES;
+    let entry = [u32::try_from(offset).unwrap(), 600].map(u32::to_le_bytes).concat();
+    std::fs::write(&list, [&noted[..], &entry].concat()).unwrap();
+    let store = open(&fixture);
+    let deadline = std::time::Instant::now() + Duration::from_mins(1);
+    while !store.is_swept() {
+        assert!(std::time::Instant::now() < deadline, "the sweep does not end");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    drop(store);
+    assert_eq!(std::fs::read(&list).unwrap(), noted, "of what died it says so still");
+    std::fs::remove_dir_all(fixture.paths[0].join("ais/index")).unwrap();
+    let store = open(&fixture);
+    assert_eq!(read(&store, "o").unwrap(), [2; 500]);
+    assert_eq!(read(&store, "gone"), None);
 }

@@ -6,6 +6,11 @@
 //! acknowledged. So such an end is cut off here. Damage with other changes behind it is none of this: then the index
 //! is damaged, where the engine would quietly drop what follows.
 //!
+//! Unless power was lost before what was written last was brought to the disk: of that, any sectors may be missing, with
+//! others behind them. What was synced is whole, so that all which is not whole, and all behind it, was not. It is
+//! cut off, and the index is as it was at some moment after it was last brought to the disk. To build it
+//! from the blobs instead would bring back what was deleted long before.
+//!
 //! ```text
 //! batch = 1 | items: u32 LE | number of the change: u64 LE | item, ... | 3 | xxh3 of the items: u64 LE | "FJL" 3
 //! item  = 2 | type: u8 | compression: u8 | table: u64 LE | length of the key: u16 LE | of the value: u32 LE
@@ -65,6 +70,36 @@ pub(super) fn mend(index: &Path) -> Result<(), OpenFailure> {
     Ok(())
 }
 
+/// Cuts the newest journal in this directory, which nobody has open, where the first batch begins that is not whole. The
+/// older ones were brought to the disk before it was begun.
+pub(super) fn cut_unsynced(index: &Path) -> Result<(), OpenFailure> {
+    let journals = match journals_in(index) {
+        Ok(journals) => journals,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(());
+        }
+        Err(source) => return Err(failed(index, "list", source)),
+    };
+    let Some(path) = journals.into_iter().max_by_key(|path| number_of(path)) else { return Ok(()) };
+    let read = read(&path).map_err(|source| failed(&path, "read", source))?;
+    let Some(bytes) = read else { return Ok(()) };
+    let at = whole_batches(&bytes);
+    let rest = tail(&bytes, at);
+    // Else it is none of what this program knows: for the engine to judge. What never came to the disk is zero.
+    if rest.is_empty() || (at == 0 && !matches!(rest.first(), Some(0 | &START))) {
+        return Ok(());
+    }
+    tracing::warn!(path = %path.display(), at, bytes = rest.len(),
+        "a part of the journal was lost with the power: it is cut off there");
+    cut(&path, at as u64).map_err(|source| failed(&path, "cut", source))
+}
+
+fn number_of(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
 fn failed(path: &Path, doing: &'static str, source: io::Error) -> OpenFailure {
     OpenFailure::Failed(StoreError::io(path, doing, source))
 }
@@ -110,10 +145,7 @@ enum End {
 }
 
 fn end_of(bytes: &[u8]) -> End {
-    let mut at = 0;
-    while let Some(length) = batch(tail(bytes, at)) {
-        at += length;
-    }
+    let at = whole_batches(bytes);
     let rest = tail(bytes, at);
     if rest.is_empty() {
         return End::Sound;
@@ -131,6 +163,15 @@ fn end_of(bytes: &[u8]) -> End {
     } else {
         End::Damaged(at)
     }
+}
+
+/// How many bytes the batches take with which a journal begins.
+fn whole_batches(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(length) = batch(tail(bytes, at)) {
+        at += length;
+    }
+    at
 }
 
 fn tail(bytes: &[u8], at: usize) -> &[u8] {
@@ -190,7 +231,7 @@ fn take<'b>(input: &mut &'b [u8], length: usize) -> Option<&'b [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{Change, Index};
+    use crate::index::{Change, Index, Standing};
 
     /// A journal as the engine writes it, and where its batches begin.
     fn journal(dir: &Path) -> (PathBuf, Vec<u8>, Vec<usize>) {
@@ -230,13 +271,37 @@ mod tests {
                 assert_eq!(end_of(bytes), End::Torn(last), "{piece}");
                 std::fs::write(&path, bytes).unwrap();
                 let index = Index::open(&dir.path().join("index"), 1 << 20).ok().unwrap();
-                assert!(index.is_complete().unwrap());
+                assert_eq!(index.standing().unwrap(), Standing::Complete);
                 let has = |n: u8| index.get(&[n, 2, 1, 1, 1, 1, 1, 1, 1]).unwrap().is_some();
                 assert_eq!([0, 1, 2, 3].map(has), [true, true, true, false]);
             }
         }
         assert_eq!(end_of(&bytes), End::Sound);
         assert_eq!(end_of(&[]), End::Sound);
+    }
+
+    #[test]
+    fn what_power_tore_is_cut_off_with_all_behind_it_and_what_was_before_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, bytes, begins) = journal(&dir.path().join("index"));
+        for (from, to, kept) in [(3, 4, 3), (2, 3, 2), (0, 1, 0)] {
+            let mut torn = bytes.clone();
+            torn[begins[from]..begins[to]].fill(0);
+            std::fs::write(&path, &torn).unwrap();
+            cut_unsynced(&dir.path().join("index")).ok().unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), begins[kept] as u64);
+            let index = Index::open(&dir.path().join("index"), 1 << 20).ok().unwrap();
+            let has = |n: u8| index.get(&[n, 2, 1, 1, 1, 1, 1, 1, 1]).unwrap().is_some();
+            // The first batch is the mark that all is there.
+            let expected = [0, 1, 2, 3].map(|n| n + 1 < kept);
+            assert_eq!([0, 1, 2, 3].map(has), expected, "{from}");
+        }
+        for unknown in [&b"a journal of a later version"[..], b""] {
+            std::fs::write(&path, unknown).unwrap();
+            cut_unsynced(&dir.path().join("index")).ok().unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), unknown);
+        }
+        cut_unsynced(&dir.path().join("none")).ok().unwrap();
     }
 
     #[test]

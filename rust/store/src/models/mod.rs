@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::config::{Limits, PutOptions};
 use crate::durability::Policies;
 use crate::index::Index;
-use crate::mountpath::{Claimed, Mountpath};
+use crate::mountpath::{Built, Claimed, Mountpath};
 use crate::set::MountpathSet;
 use crate::space::Watermark;
 use crate::steps::with_flaw;
@@ -85,7 +85,7 @@ impl Ground {
         let limits = Limits { cache_bytes: 0, descriptors: 2, max_record_bytes, segment_bytes };
         let claimed = Claimed::open(dir.path()).unwrap();
         let peers = BTreeSet::from([claimed.format.uuid.clone()]);
-        let index = |_: &_, _: &_| Ok((self.index.clone(), None));
+        let index = |_: &_, _: &_| Ok((self.index.clone(), Built::Gradually));
         let rules = (Watermark::default(), Policies::new(policy));
         let opened = Mountpath::open_with(claimed, &peers, false, limits, rules.clone(), index);
         let mountpath = opened.unwrap();

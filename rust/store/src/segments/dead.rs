@@ -46,15 +46,34 @@ pub(super) fn read(path: &Path) -> io::Result<(HashSet<u32>, u64)> {
     Ok(parse(&read_small(path, MAX_LIST_BYTES)?.unwrap_or_default()))
 }
 
+/// The entries of a list that are to stay, and the bytes that the others take together.
+pub(super) fn without(bytes: &[u8], mut goes: impl FnMut(u32) -> bool) -> (Vec<u8>, u64) {
+    let (mut kept, mut freed, mut seen) = (Vec::with_capacity(bytes.len()), 0, HashSet::new());
+    for entry in bytes.as_chunks::<ENTRY_BYTES>().0 {
+        let (offset, stride) = fields(*entry);
+        if !goes(offset) {
+            kept.extend_from_slice(entry);
+        } else if seen.insert(offset) {
+            freed += u64::from(stride);
+        }
+    }
+    (kept, freed)
+}
+
+/// Offset and bytes of an entry.
+fn fields(entry: [u8; ENTRY_BYTES]) -> (u32, u32) {
+    let [offset, stride] = entry.as_chunks::<4>().0 else { return (0, 0) };
+    (u32::from_le_bytes(*offset), u32::from_le_bytes(*stride))
+}
+
 /// What a list says: offsets of dead records, and the bytes that they take together.
 pub(crate) fn parse(bytes: &[u8]) -> (HashSet<u32>, u64) {
     let (mut offsets, mut total) = (HashSet::new(), 0);
     // A torn last entry counts for nothing; what it named stays until the next sweep.
     for entry in bytes.as_chunks::<ENTRY_BYTES>().0 {
-        let (offset, bytes) = entry.as_chunks::<4>().0.split_at(1);
-        let field = |bytes: &[[u8; 4]]| bytes.first().copied().map_or(0, u32::from_le_bytes);
-        if offsets.insert(field(offset)) {
-            total += u64::from(field(bytes));
+        let (offset, stride) = fields(*entry);
+        if offsets.insert(offset) {
+            total += u64::from(stride);
         }
     }
     (offsets, total)
@@ -77,5 +96,9 @@ mod tests {
         assert_eq!(read(&path).unwrap(), (HashSet::from([16, 116]), 140));
         append(&open(&path).unwrap(), 500, 8).unwrap();
         assert_eq!(read(&path).unwrap(), (HashSet::from([16, 116, 500]), 148));
+        let bytes = std::fs::read(&path).unwrap();
+        let (kept, freed) = without(&bytes, |offset| offset == 16);
+        assert_eq!((parse(&kept), freed), ((HashSet::from([116, 500]), 48), 100));
+        assert_eq!(without(&bytes, |_| false), (bytes, 0));
     }
 }

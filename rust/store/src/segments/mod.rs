@@ -5,35 +5,33 @@
 //! records are appended again and the file goes (see `compaction`). Where a blob lies is kept by the
 //! index (see `locations`), because moving it must not change its id.
 
+mod appending;
 pub(crate) mod dead;
 mod location;
 pub(crate) mod numbers;
 mod record;
 mod scan;
 mod table;
+mod waste;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, PoisonError};
 
+use appending::Active;
 pub(crate) use location::{Location, blob_of, key};
 #[cfg(fuzzing)]
 pub(crate) use record::preamble;
-pub(crate) use record::{HEADER_BYTES, Header, PREAMBLE, PREAMBLE_BYTES, salt_of, stride};
+pub(crate) use record::{HEADER_BYTES, Header, PREAMBLE, salt_of, stride};
 pub(crate) use scan::{Record, Scan};
 use table::Table;
 
 use crate::config::Limits;
 use crate::error::StoreError;
-use crate::meta::BlobId;
 use crate::sync::{Mutex, MutexGuard, RwLock};
-
-/// Larger records than any that is written: payload is held back up to 64 KiB, and descriptions are small.
-const MAX_RECORD_BYTES: u64 = 128 << 10;
 
 /// The segments of one mountpath.
 #[derive(Debug)]
@@ -51,15 +49,6 @@ pub(crate) struct Segments {
     lost: RwLock<HashSet<Location>>,
     /// Dead records that no list has, because one could not be written. Held by who writes to a list.
     owed: Mutex<HashSet<Location>>,
-}
-
-/// The segment that is appended to.
-#[derive(Debug)]
-struct Active {
-    number: u32,
-    file: Arc<File>,
-    salt: u32,
-    length: u64,
 }
 
 /// What one segment holds.
@@ -122,28 +111,6 @@ impl Segments {
         Ok(segments)
     }
 
-    /// Goes on with the newest segment, if the last run ended in order and all of it are records. Else it
-    /// stays as it is: what a crash tore off is waste, and nothing may come to lie where the index may know
-    /// something else.
-    fn resume(&self, clean: bool) -> Result<(), StoreError> {
-        let Some(Fill { number, bytes, .. }) = self.table().newest() else { return Ok(()) };
-        if !clean || !(PREAMBLE_BYTES..self.full_bytes).contains(&bytes) {
-            return Ok(());
-        }
-        let path = self.path(number);
-        let failed = |source: io::Error| StoreError::io(&path, "open", source);
-        let file = File::options().read(true).write(true).open(&path).map_err(failed)?;
-        let mut scan = Scan::new(&file).map_err(failed)?;
-        let salt = scan.salt();
-        while scan.next().map_err(failed)?.is_some() {}
-        if scan.was_sound() {
-            *self.active() = Some(Active { number, file: Arc::new(file), salt, length: bytes });
-        } else {
-            tracing::warn!(path = %path.display(), "not all of this segment are records");
-        }
-        Ok(())
-    }
-
     /// Whether numbers that only the index knows of are passed over already.
     pub(crate) fn is_numbered(&self) -> bool {
         self.numbered
@@ -152,97 +119,6 @@ impl Segments {
     /// Gives out no number up to this one any more.
     pub(crate) fn pass_over(&self, number: u32) {
         self.table().pass_over(number);
-    }
-
-    /// Appends a blob; on return the operating system has it. `placed` is called before the segment can count
-    /// as full, so that no compaction finds a record which nothing knows yet.
-    pub(crate) fn append(
-        &self,
-        blob: BlobId,
-        payload: &[u8],
-        trailer: &[u8],
-        placed: impl FnOnce(Location),
-    ) -> Result<(), StoreError> {
-        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let header = Header {
-            blob,
-            payload: length(payload),
-            trailer: length(trailer),
-            crc32c: crc32c::crc32c(payload),
-        };
-        self.append_record(&header, payload, trailer, placed)
-    }
-
-    /// Appends a record with the header that it has.
-    pub(crate) fn append_record(
-        &self,
-        header: &Header,
-        payload: &[u8],
-        trailer: &[u8],
-        placed: impl FnOnce(Location),
-    ) -> Result<(), StoreError> {
-        let mut active = self.active();
-        // One that is empty takes any record.
-        let room = |active: &Active| {
-            active.length == PREAMBLE_BYTES || active.length + header.stride() <= self.full_bytes
-        };
-        if !active.as_ref().is_some_and(room) {
-            *active = None;
-        }
-        let current = match &mut *active {
-            Some(current) => current,
-            none => none.insert(self.start()?),
-        };
-        let start = current.length;
-        match write_record(current, header, payload, trailer) {
-            Ok(()) => {
-                current.length += header.stride();
-                self.table().set_bytes(current.number, current.length);
-            }
-            Err(source) => {
-                // Nothing may follow a torn record: cut it off, or leave this segment as it is.
-                if current.file.set_len(start).is_err() {
-                    *active = None;
-                }
-                return Err(StoreError::io(&self.dir, "append to a segment in", source));
-            }
-        }
-        step!("segment: record written");
-        let offset = u32::try_from(start).unwrap_or(u32::MAX);
-        let length = header.payload.saturating_add(header.trailer);
-        placed(Location { segment: current.number, offset, length });
-        Ok(())
-    }
-
-    /// Makes a new, empty segment.
-    fn start(&self) -> Result<Active, StoreError> {
-        let number = self.table().next_number();
-        // Called by who holds `active`, so by one at a time.
-        let bound = numbers::reserve(&self.dir, number, self.bound.load(Ordering::Relaxed))?;
-        self.bound.store(bound, Ordering::Relaxed);
-        let (path, salt) = (self.path(number), fastrand::u32(..));
-        let failed = |source| StoreError::io(&path, "create", source);
-        let made = File::options().read(true).write(true).create_new(true).open(&path);
-        let file = made.map_err(|source| {
-            if source.kind() == io::ErrorKind::AlreadyExists {
-                self.pass_over(number);
-            }
-            failed(source)
-        })?;
-        let begun = std::os::unix::fs::FileExt::write_all_at(&file, &record::preamble(salt), 0);
-        begun.map_err(|source| {
-            // Nothing lies in it. One that stays is in the way of the next attempt.
-            if fs::remove_file(&path).is_err() {
-                self.pass_over(number);
-            }
-            failed(source)
-        })?;
-        step!("segment: begun");
-        let file = Arc::new(file);
-        let mut table = self.table();
-        table.add(number, PREAMBLE_BYTES);
-        table.keep_open(number, &file);
-        Ok(Active { number, file, salt, length: PREAMBLE_BYTES })
     }
 
     /// The file of a segment; `None` when it is gone.
@@ -260,86 +136,6 @@ impl Segments {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::io(&path, "open", source)),
         }
-    }
-
-    /// Notes that nothing refers to a record any more. A list that cannot be written is tried again, see
-    /// [`settle_lists`](Self::settle_lists).
-    pub(crate) fn mark_dead(&self, location: Location) {
-        // Held until the list has it, so that a sweep which reads the list counts nothing twice.
-        let lost = self.lost.read().unwrap_or_else(PoisonError::into_inner);
-        if !lost.contains(&location) {
-            self.note_dead(location);
-        }
-    }
-
-    /// Notes records of earlier runs as dead that a sweep found nobody to know, unless somebody did meanwhile.
-    pub(crate) fn mark_lost(&self, found: &[Location]) -> Result<(), StoreError> {
-        let mut lost = self.lost.write().unwrap_or_else(PoisonError::into_inner);
-        let mut dead = BTreeMap::new();
-        for location in found {
-            let known = match dead.entry(location.segment) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(vacant) => vacant.insert(self.dead_of(location.segment)?),
-            };
-            if known.insert(location.offset) {
-                self.note_dead(*location);
-                lost.insert(*location);
-            }
-        }
-        Ok(())
-    }
-
-    fn note_dead(&self, location: Location) {
-        let bytes = stride(u64::from(location.length));
-        if !self.table().add_dead(location.segment, bytes) {
-            return;
-        }
-        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.list_dead(location) {
-            let path = self.list_path(location.segment);
-            tracing::warn!(path = %path.display(), %error, "cannot note a dead record yet");
-            owed.insert(location);
-        }
-    }
-
-    /// Appends a record to the list of its segment. Called by one at a time: a torn entry is cut off before another
-    /// follows, which it would shift.
-    fn list_dead(&self, Location { segment, offset, length }: Location) -> io::Result<()> {
-        let opened = self.table().list(segment);
-        let list = match opened {
-            Some(list) => list,
-            None => Arc::new(dead::open(&self.list_path(segment))?),
-        };
-        let bytes = stride(u64::from(length));
-        let appended = dead::append(&list, offset, u32::try_from(bytes).unwrap_or(u32::MAX));
-        step!("segment: record noted as dead");
-        match appended {
-            Ok(()) => self.table().keep_list(segment, &list),
-            // Whoever opens it cuts off what may have been written.
-            Err(_) => self.table().close_list(segment),
-        }
-        appended
-    }
-
-    /// Tries once more to note dead records that no list has; `false` while there are some. A start after a run that
-    /// leaves some looks for them.
-    pub(crate) fn settle_lists(&self) -> bool {
-        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        owed.retain(|location| {
-            let there = self.table().has(location.segment);
-            there && self.list_dead(*location).is_err()
-        });
-        owed.is_empty()
-    }
-
-    /// Offsets of the records of a segment that were noted as dead.
-    pub(crate) fn dead_of(
-        &self,
-        number: u32,
-    ) -> Result<std::collections::HashSet<u32>, StoreError> {
-        let path = self.list_path(number);
-        let read = dead::read(&path).map_err(|source| StoreError::io(&path, "read", source))?;
-        Ok(read.0)
     }
 
     /// Every segment.
@@ -406,15 +202,6 @@ impl Segments {
         self.table().avoid(number);
     }
 
-    /// How much of a segment is waste, the room included that was never filled: a start after a crash leaves
-    /// the segment that was being written.
-    pub(crate) fn waste(&self, fill: &Fill) -> u64 {
-        let unfilled = self.full_bytes.saturating_sub(fill.bytes);
-        // The last record of a full one may just not have found room.
-        let unfilled = if unfilled > MAX_RECORD_BYTES { unfilled } else { 0 };
-        fill.dead.saturating_add(unfilled)
-    }
-
     /// Path of a segment, for messages.
     pub(crate) fn path(&self, number: u32) -> PathBuf {
         self.dir.join(format!("{number:08x}.{SEGMENT_EXTENSION}"))
@@ -460,35 +247,6 @@ fn parse_name(path: &Path) -> Option<(u32, Kind)> {
         LIST_EXTENSION => Some((number, Kind::List)),
         _ => None,
     }
-}
-
-fn write_record(
-    active: &Active,
-    header: &Header,
-    payload: &[u8],
-    trailer: &[u8],
-) -> io::Result<()> {
-    const ZEROS: [u8; record::PADDING] = [0; record::PADDING];
-    let head = header.encode(active.salt);
-    let written = HEADER_BYTES + payload.len() + trailer.len();
-    let padding = usize::try_from(header.stride()).unwrap_or(usize::MAX).saturating_sub(written);
-    let padding = ZEROS.get(..padding).unwrap_or_default();
-    let mut slices = [&head[..], payload, trailer, padding].map(IoSlice::new);
-    let mut rest = &mut slices[..];
-    let mut at = active.length;
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        match rustix::io::pwritev(&active.file, rest, at) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => {
-                at += n as u64;
-                IoSlice::advance_slices(&mut rest, n);
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

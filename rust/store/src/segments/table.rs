@@ -55,6 +55,13 @@ impl Table {
         true
     }
 
+    /// Takes dead bytes away: what they are of lives.
+    pub(super) fn take_dead(&mut self, number: u32, bytes: u64) {
+        if let Some(counts) = self.segments.get_mut(&number) {
+            counts.dead = counts.dead.saturating_sub(bytes);
+        }
+    }
+
     pub(super) fn set_bytes(&mut self, number: u32, bytes: u64) {
         if let Some(counts) = self.segments.get_mut(&number) {
             counts.bytes = bytes;

@@ -2,6 +2,7 @@ use std::os::unix::fs::FileExt as _;
 
 use super::*;
 use crate::config::MAX_SEGMENT_BYTES;
+use crate::meta::BlobId;
 
 fn open(dir: &Path, clean: bool) -> Segments {
     let limits = Limits { descriptors: 8, segment_bytes: MAX_SEGMENT_BYTES, ..Limits::default() };
