@@ -1,6 +1,6 @@
 //! FLAC, Ogg Vorbis and MP3: entered near the cut, decoded from there.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 
 use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_VORBIS};
@@ -9,11 +9,12 @@ use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::{Hint, Probe};
 use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::units::Timestamp;
 
 use crate::error::AudioError;
+use crate::media::{Allowance, Media};
 use crate::output::Writer;
 use crate::recording::Source;
 use crate::sample::Sample;
@@ -23,6 +24,13 @@ use crate::sample::Sample;
 const MP3_PREROLL: u64 = 12 * 1152;
 /// Vorbis overlaps with the block before.
 const VORBIS_PREROLL: u64 = 2 * 8192;
+/// Most bytes that are read to understand a header: titles and pictures in it are kept in memory.
+const OPEN_BYTES: u64 = 16 << 20;
+/// Bytes that a cut may read besides twice the recording: places are searched by halving.
+const READ_BYTES: u64 = 64 << 20;
+/// How far before the cut it is entered. The search gives up where it comes upon a last packet that is large, so it
+/// is made again for an earlier place; and when none is found, everything is decoded from the start.
+const STEPS_BACK_S: [u64; 3] = [0, 2, 20];
 
 /// A compressed recording whose header was read.
 pub(crate) struct Coded {
@@ -31,34 +39,11 @@ pub(crate) struct Coded {
     track: u32,
     preroll: u64,
     facts: Facts,
+    allowance: Allowance,
 }
 
 /// Rate, channels, frames if known, samples.
 type Facts = (u32, u16, Option<u64>, Sample);
-
-struct Media(Box<dyn Source>);
-
-impl Read for Media {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
-}
-
-impl Seek for Media {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.0.seek(to)
-    }
-}
-
-impl MediaSource for Media {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.0.size())
-    }
-}
 
 fn probe() -> &'static Probe {
     symphonia::default::get_probe()
@@ -76,11 +61,22 @@ fn failure(err: Error) -> AudioError {
     }
 }
 
+fn is_end(err: &Error) -> bool {
+    matches!(err, Error::IoError(err) if err.kind() == io::ErrorKind::UnexpectedEof)
+}
+
 impl Coded {
     /// Reads the header; the source stands at its start.
     pub(crate) fn open(source: Box<dyn Source>) -> Result<Self, AudioError> {
-        let stream =
-            MediaSourceStream::new(Box::new(Media(source)), MediaSourceStreamOptions::default());
+        let size = source.size();
+        let (media, allowance) = Media::new(source, OPEN_BYTES);
+        let stream = MediaSourceStream::new(Box::new(media), MediaSourceStreamOptions::default());
+        let coded = Self::of(stream, allowance)?;
+        coded.allowance.set(size.saturating_mul(2).saturating_add(READ_BYTES));
+        Ok(coded)
+    }
+
+    fn of(stream: MediaSourceStream<'static>, allowance: Allowance) -> Result<Self, AudioError> {
         let format = probe()
             .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
             .map_err(failure)?;
@@ -110,7 +106,8 @@ impl Coded {
         let decoder = codecs()
             .make_audio_decoder(params, &AudioDecoderOptions::default())
             .map_err(failure)?;
-        Ok(Self { decoder, track, preroll, facts: (rate, channels, frames, sample), format })
+        let facts = (rate, channels, frames, sample);
+        Ok(Self { format, decoder, track, preroll, facts, allowance })
     }
 
     pub(crate) fn facts(&self) -> Facts {
@@ -118,36 +115,50 @@ impl Coded {
     }
 
     /// Decodes frames from `from` on, until `out` is full or nothing is left.
-    pub(crate) fn read(
-        &mut self,
-        from: u64,
-        _frames: Option<u64>,
-        out: &mut Writer,
-    ) -> Result<(), AudioError> {
-        let (_, channels, _, sample) = self.facts;
-        let enter = from.saturating_sub(self.preroll);
-        if enter > 0 {
+    pub(crate) fn read(self: Box<Self>, from: u64, out: &mut Writer) -> Result<(), AudioError> {
+        match self.enter(from)? {
+            Some(coded) => coded.decode(from, out),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes to a packet from which frame `from` can be decoded; none when it is behind the end.
+    fn enter(mut self: Box<Self>, from: u64) -> Result<Option<Box<Self>>, AudioError> {
+        let at = from.saturating_sub(self.preroll);
+        if at == 0 {
+            return Ok(Some(self));
+        }
+        for seconds in STEPS_BACK_S {
+            let at = at.saturating_sub(u64::from(self.facts.0) * seconds);
             let past_end = |_| AudioError::damaged("the place of the cut cannot be found in it");
-            let ts = Timestamp::try_from(enter).map_err(past_end)?;
+            let ts = Timestamp::try_from(at).map_err(past_end)?;
             let to = SeekTo::Timestamp { ts, track_id: self.track };
             match self.format.seek(SeekMode::Accurate, to) {
-                Ok(_) => self.decoder.reset(),
-                // Behind the end of a file that does not tell its length.
-                Err(Error::SeekError(_)) if self.facts.2.is_none() => return Ok(()),
+                Ok(_) => {
+                    self.decoder.reset();
+                    return Ok(Some(self));
+                }
+                Err(Error::SeekError(_)) if self.facts.2.is_none() => return Ok(None),
+                Err(err) if is_end(&err) => {}
                 Err(err) => return Err(failure(err)),
             }
         }
+        let mut stream = self.format.into_inner();
+        stream.seek(SeekFrom::Start(0)).map_err(AudioError::reading)?;
+        Ok(Some(Box::new(Self::of(stream, self.allowance)?)))
+    }
+
+    fn decode(mut self, from: u64, out: &mut Writer) -> Result<(), AudioError> {
+        let (_, channels, _, sample) = self.facts;
+        let width = usize::from(channels);
         let mut next = from;
-        let mut piece = Vec::new();
         let mut numbers: Vec<i32> = Vec::new();
         let mut floats: Vec<f32> = Vec::new();
         while !out.is_full() {
             let packet = match self.format.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return Ok(()),
-                Err(Error::IoError(err)) if err.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Ok(());
-                }
+                Err(err) if is_end(&err) => return Ok(()),
                 Err(err) => return Err(failure(err)),
             };
             if packet.track_id != self.track {
@@ -162,31 +173,24 @@ impl Coded {
                 }
                 Err(err) => return Err(failure(err)),
             };
-            if decoded.spec().channels().count() != usize::from(channels) {
+            if decoded.spec().channels().count() != width {
                 return Err(AudioError::damaged("its number of channels changes"));
             }
             let frames = decoded.frames() as u64;
-            let skip = i128::from(next) - i128::from(first);
-            let Ok(skip) = u64::try_from(skip) else {
+            let Ok(skip) = u64::try_from(i128::from(next) - i128::from(first)) else {
                 return Err(AudioError::damaged(format!("frames {next} to {first} are missing")));
             };
             if skip >= frames {
                 continue;
             }
-            piece.clear();
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).saturating_mul(width);
             if sample.is_float() {
                 decoded.copy_to_vec_interleaved(&mut floats);
-                piece.extend(floats.iter().flat_map(|value| value.to_le_bytes()));
+                out.put_floats(floats.get(skipped..).unwrap_or_default());
             } else {
                 decoded.copy_to_vec_interleaved(&mut numbers);
-                let shift = 32 - 8 * sample.bytes();
-                for value in &numbers {
-                    sample.put_int(value >> shift, &mut piece);
-                }
+                out.put_ints(numbers.get(skipped..).unwrap_or_default());
             }
-            let frame = usize::from(channels) * sample.bytes();
-            let at = usize::try_from(skip).unwrap_or(usize::MAX).saturating_mul(frame);
-            out.put(piece.get(at..).unwrap_or_default());
             next += frames - skip;
         }
         Ok(())

@@ -28,6 +28,18 @@ pub enum AudioError {
         /// What there is.
         length: f64,
     },
+    /// The cut begins behind the end of a file that does not tell where that is.
+    #[error("the cut begins at {start:.6} s, which is behind the end of the recording")]
+    Behind {
+        /// Where the cut begins.
+        start: f64,
+    },
+    /// Rounded to nothing.
+    #[error("the cut is shorter than one frame at {rate} Hz")]
+    Empty {
+        /// Frames in a second.
+        rate: u32,
+    },
     /// There is no such channel.
     #[error("the cut wants channel {wanted}, the recording has {channels} (counted from 0)")]
     Channel {
@@ -48,7 +60,7 @@ pub enum AudioError {
     },
     /// More than one cut may take.
     #[error(
-        "the cut takes {bytes} bytes, at most {most} are possible: ask for a shorter one, or for the object itself"
+        "the cut takes {bytes} bytes or more, at most {most} are possible: ask for a shorter one, or for the object itself"
     )]
     TooLarge {
         /// Bytes of the cut.
@@ -67,11 +79,17 @@ impl AudioError {
         Self::Damaged(text.into())
     }
 
-    /// Of reading inside the bounds that the file claims: its end is its own fault.
+    /// Of reading where the file says that something is: when nothing is there, that is its own fault.
     pub(crate) fn reading(err: io::Error) -> Self {
-        if err.kind() == io::ErrorKind::UnexpectedEof {
-            return Self::damaged("it ends too early");
+        match err.kind() {
+            io::ErrorKind::UnexpectedEof => Self::damaged("it ends too early"),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                Self::damaged(err.to_string())
+            }
+            io::ErrorKind::QuotaExceeded => Self::damaged(
+                "it cannot be found out what it has without reading it over and over, or its header has more than 16 MiB",
+            ),
+            _ => Self::Io(err),
         }
-        Self::Io(err)
     }
 }

@@ -8,13 +8,14 @@
 
 mod coded;
 mod error;
+mod media;
 mod output;
 mod recording;
 mod sample;
 mod wav;
 
 pub use self::error::AudioError;
-pub use self::recording::{MAX_CUT_BYTES, Planned, Recording, Source, open};
+pub use self::recording::{MAX_CUT_BYTES, MAX_OPEN_CUT_BYTES, Planned, Recording, Source, open};
 pub use self::sample::Sample;
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use aistore_core::cut::CutFormat;
 
-use crate::recording::Planned;
+use crate::recording::{MAX_OPEN_CUT_BYTES, Planned};
 use crate::sample::Sample;
 
-/// Upper bound of what precedes the samples.
+/// Upper bound of what precedes the samples, and follows them.
 pub(crate) const HEADER_BYTES: u64 = 256;
 /// Memory set aside before any sample has come, when the file does not tell how many there are.
 const RESERVE_BYTES: u64 = 1 << 20;
@@ -19,10 +19,8 @@ pub(crate) struct Writer {
     rate: u32,
     source_channels: usize,
     sample: Sample,
-    /// WAV: the samples. NPY: those of the first channel.
+    /// The header, and frame after frame.
     out: Vec<u8>,
-    /// NPY: those of the other channels.
-    others: Vec<Vec<u8>>,
     frames: u64,
     left: Option<u64>,
 }
@@ -33,23 +31,20 @@ impl Writer {
         (rate, source_channels, sample): (u32, u16, Sample),
     ) -> Self {
         let is_all = planned.channels.iter().copied().eq(0..source_channels);
-        let known = planned.frames.map_or(RESERVE_BYTES, |_| planned.bytes);
         let is_npy = planned.format == CutFormat::Npy;
-        let parts = if is_npy { planned.channels.len().max(1) } else { 1 };
-        let capacity = usize::try_from(known).unwrap_or_default() / parts;
-        let room = || Vec::with_capacity(capacity);
-        let others = std::iter::repeat_with(room).take(parts - 1).collect();
-        let mut out = Vec::with_capacity(capacity + 256);
+        let width = if is_npy { Sample::F32 } else { sample }.bytes() * planned.channels.len();
+        let known = planned.frames.map_or(RESERVE_BYTES, |n| n.saturating_mul(width as u64));
+        let known = (known + HEADER_BYTES).min(planned.bytes);
+        let mut out = Vec::with_capacity(usize::try_from(known).unwrap_or_default());
         out.resize(if is_npy { NPY_HEADER } else { WAV_HEADER }, 0);
         Self {
             channels: planned.channels.clone(),
             is_all,
             format: planned.format,
             rate,
-            source_channels: usize::from(source_channels),
+            source_channels: usize::from(source_channels).max(1),
             sample,
             out,
-            others,
             frames: 0,
             left: planned.frames,
         }
@@ -60,42 +55,83 @@ impl Writer {
         self.frames
     }
 
-    /// Whether no more are wanted, or more than any cut may have came.
-    pub(crate) fn is_full(&self) -> bool {
-        self.left == Some(0) || self.out.len() as u64 > crate::recording::MAX_CUT_BYTES
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.out.len() as u64
     }
 
-    /// Takes frames: `bytes` has whole frames of all channels of the recording.
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
-        let width = self.sample.bytes();
-        let frame = width * self.source_channels;
-        let available = (bytes.len() / frame) as u64;
+    /// Whether more came than a cut without an end may have.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left.is_none() && self.bytes() > MAX_OPEN_CUT_BYTES
+    }
+
+    /// Whether no more are wanted, or can be had.
+    pub(crate) fn is_full(&self) -> bool {
+        self.left == Some(0) || self.is_over()
+    }
+
+    /// Takes frames as they are stored in the recording.
+    pub(crate) fn put_stored(&mut self, bytes: &[u8]) {
+        let (width, sample) = (self.sample.bytes(), self.sample);
+        let bytes = bytes.get(..self.take(bytes.len() / width) * width).unwrap_or_default();
+        if self.is_all && self.format == CutFormat::Wav {
+            return self.out.extend_from_slice(bytes);
+        }
+        for frame in bytes.chunks_exact(width * self.source_channels) {
+            for channel in &self.channels {
+                let at = usize::from(*channel) * width;
+                let value = frame.get(at..at + width).unwrap_or_default();
+                match self.format {
+                    CutFormat::Wav => self.out.extend_from_slice(value),
+                    CutFormat::Npy => {
+                        self.out.extend_from_slice(&sample.to_f32(value).to_le_bytes());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes frames of integers of 32 bits, the highest bits first.
+    #[expect(clippy::cast_precision_loss, reason = "what is lost was not in the recording")]
+    pub(crate) fn put_ints(&mut self, values: &[i32]) {
+        let values = values.get(..self.take(values.len())).unwrap_or_default();
+        let (sample, shift) = (self.sample, 32 - 8 * self.sample.bytes());
+        match self.format {
+            CutFormat::Wav => self.put(values, |value, out| sample.put_int(value >> shift, out)),
+            CutFormat::Npy => self.put(values, |value, out| {
+                out.extend_from_slice(&(value as f32 / 2_147_483_648.0).to_le_bytes());
+            }),
+        }
+    }
+
+    /// Takes frames of floats.
+    pub(crate) fn put_floats(&mut self, values: &[f32]) {
+        let values = values.get(..self.take(values.len())).unwrap_or_default();
+        self.put(values, |value, out| out.extend_from_slice(&value.to_le_bytes()));
+    }
+
+    /// How many of so many values are whole frames that are still wanted; they count as taken.
+    fn take(&mut self, values: usize) -> usize {
+        let available = (values / self.source_channels) as u64;
         let take = self.left.map_or(available, |left| left.min(available));
         if let Some(left) = &mut self.left {
             *left -= take;
         }
         self.frames += take;
-        let length = usize::try_from(take).unwrap_or_default() * frame;
-        let bytes = bytes.get(..length).unwrap_or_default();
-        match self.format {
-            CutFormat::Wav if self.is_all => self.out.extend_from_slice(bytes),
-            CutFormat::Wav => {
-                for frame in bytes.chunks_exact(frame) {
-                    for channel in &self.channels {
-                        let at = usize::from(*channel) * width;
-                        self.out.extend_from_slice(frame.get(at..at + width).unwrap_or_default());
-                    }
-                }
+        usize::try_from(take).unwrap_or_default() * self.source_channels
+    }
+
+    fn put<T: Copy>(&mut self, values: &[T], one: impl Fn(T, &mut Vec<u8>)) {
+        if self.is_all {
+            for value in values {
+                one(*value, &mut self.out);
             }
-            CutFormat::Npy => {
-                let lanes = std::iter::once(&mut self.out).chain(&mut self.others);
-                for (channel, lane) in self.channels.iter().zip(lanes) {
-                    let at = usize::from(*channel) * width;
-                    let samples = bytes.get(at..).unwrap_or_default();
-                    let samples = samples.chunks(frame).filter_map(|chunk| chunk.get(..width));
-                    lane.extend(
-                        samples.flat_map(|sample| self.sample.to_f32(sample).to_le_bytes()),
-                    );
+            return;
+        }
+        for frame in values.chunks_exact(self.source_channels) {
+            for channel in &self.channels {
+                if let Some(value) = frame.get(usize::from(*channel)) {
+                    one(*value, &mut self.out);
                 }
             }
         }
@@ -103,29 +139,37 @@ impl Writer {
 
     /// The whole file.
     pub(crate) fn finish(mut self) -> Vec<u8> {
+        let channels = self.channels.len();
         match self.format {
             CutFormat::Wav => {
-                let head = wav_header(
-                    self.rate,
-                    self.channels.len(),
-                    self.sample,
-                    self.out.len() - WAV_HEADER,
-                );
+                let data = self.out.len() - WAV_HEADER;
+                let head = wav_header(self.rate, channels, self.sample, data);
                 put_head(&mut self.out, &head);
                 if self.out.len() % 2 == 1 {
                     self.out.push(0);
                 }
             }
             CutFormat::Npy => {
-                let head = npy_header(self.channels.len(), self.frames);
-                put_head(&mut self.out, &head);
-                for lane in std::mem::take(&mut self.others) {
-                    self.out.extend_from_slice(&lane);
+                put_head(&mut self.out, &npy_header(channels, self.frames));
+                if channels > 1 {
+                    self.out = by_channel(&self.out, channels);
                 }
             }
         }
         self.out
     }
+}
+
+/// An array of frames as one of channels.
+fn by_channel(frames: &[u8], channels: usize) -> Vec<u8> {
+    let (head, samples) = frames.split_at(NPY_HEADER.min(frames.len()));
+    let mut out = Vec::with_capacity(frames.len());
+    out.extend_from_slice(head);
+    let (samples, _) = samples.as_chunks::<4>();
+    for channel in 0..channels {
+        out.extend(samples.iter().skip(channel).step_by(channels).flatten());
+    }
+    out
 }
 
 fn put_head(out: &mut [u8], head: &[u8]) {

@@ -12,6 +12,8 @@ use crate::wav::Wav;
 
 /// Most bytes of one cut: half an hour of 16 kHz in floats is 115 MB.
 pub const MAX_CUT_BYTES: u64 = 256 << 20;
+/// Most bytes of a cut that goes to the end of a recording which does not tell where that is.
+pub const MAX_OPEN_CUT_BYTES: u64 = 64 << 20;
 /// Most channels of a recording.
 pub(crate) const MAX_CHANNELS: u16 = 256;
 
@@ -40,6 +42,8 @@ pub struct Recording {
 enum Body {
     Wav(Wav),
     Coded(Box<Coded>),
+    /// Being read.
+    Taken,
 }
 
 /// A cut of a recording, in frames.
@@ -113,13 +117,19 @@ impl Recording {
             Some(total) => Some(self.within(from, asked, total)?),
             None => asked,
         };
-        let sample = if cut.format == CutFormat::Npy { Sample::F32 } else { self.sample };
+        if frames == Some(0) {
+            return Err(AudioError::Empty { rate: self.rate });
+        }
+        let is_npy = cut.format == CutFormat::Npy;
+        let sample = if is_npy { Sample::F32 } else { self.sample };
         let width = channels.len() as u64 * sample.bytes() as u64;
-        let bytes = frames.map_or(MAX_CUT_BYTES, |frames| frames.saturating_mul(width));
+        let bytes = frames.map_or(MAX_OPEN_CUT_BYTES, |frames| frames.saturating_mul(width));
         if bytes > MAX_CUT_BYTES {
             return Err(AudioError::TooLarge { bytes, most: MAX_CUT_BYTES });
         }
-        let bytes = bytes + crate::output::HEADER_BYTES;
+        // Channels are taken apart in memory of their own; what grows may have twice its room.
+        let times = if frames.is_none() || (is_npy && channels.len() > 1) { 2 } else { 1 };
+        let bytes = bytes * times + crate::output::HEADER_BYTES;
         Ok(Planned { from, frames, channels, format: cut.format, bytes })
     }
 
@@ -136,7 +146,7 @@ impl Recording {
         }
         let left = total - from;
         let Some(asked) = asked else { return Ok(left) };
-        if asked > left && seconds(asked - left) > OVERHANG_S {
+        if asked.saturating_sub(left) > overhang(self.rate) {
             let end = seconds(from.saturating_add(asked));
             return Err(AudioError::TooLong { end, length: seconds(total) });
         }
@@ -146,11 +156,18 @@ impl Recording {
     /// Reads a cut. Blocks on the source, and on the processor.
     pub fn read(mut self, planned: &Planned) -> Result<Vec<u8>, AudioError> {
         let mut writer = Writer::new(planned, (self.rate, self.channels, self.sample));
-        match &mut self.body {
-            Body::Wav(wav) => wav.read(planned.from, planned.frames, &mut writer)?,
-            Body::Coded(coded) => coded.read(planned.from, planned.frames, &mut writer)?,
+        match std::mem::replace(&mut self.body, Body::Taken) {
+            Body::Wav(mut wav) => wav.read(planned.from, planned.frames, &mut writer)?,
+            Body::Coded(coded) => coded.read(planned.from, &mut writer)?,
+            Body::Taken => {}
         }
         let got = writer.frames();
+        if writer.is_over() {
+            return Err(AudioError::TooLarge { bytes: writer.bytes(), most: MAX_OPEN_CUT_BYTES });
+        }
+        if got == 0 && self.frames.is_none() {
+            return Err(AudioError::Behind { start: seconds(planned.from, self.rate) });
+        }
         // Where the file did not tell its length, only now is known what there was.
         if planned.frames.is_none_or(|frames| got < frames) {
             if self.frames.is_some_and(|total| {
@@ -165,6 +182,12 @@ impl Recording {
         }
         Ok(writer.finish())
     }
+}
+
+/// Frames that a cut may reach over the end.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small, and positive")]
+fn overhang(rate: u32) -> u64 {
+    (OVERHANG_S * f64::from(rate)).ceil() as u64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for messages and tolerances")]

@@ -104,7 +104,7 @@ impl Wav {
             let now = usize::try_from(left).unwrap_or(usize::MAX).min(per_piece);
             let bytes = piece.get_mut(..now * self.frame_bytes).unwrap_or_default();
             self.source.read_exact(bytes).map_err(AudioError::reading)?;
-            out.put(bytes);
+            out.put_stored(bytes);
             left -= now as u64;
         }
         Ok(())
