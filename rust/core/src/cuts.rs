@@ -251,11 +251,15 @@ fn of_sources(
         }
         // All of a file needs no list.
         let is_all = channels.len() == source.channels.len();
-        if source.kind.as_deref() == Some("command") {
-            return Err(CutSpecError::Unsupported {
-                id: id.to_owned(),
-                what: "its recording is made by a command, which is not run here".to_owned(),
-            });
+        let elsewhere = match source.kind.as_deref() {
+            Some("command") => Some("is made by a command, which is not run here"),
+            Some("memory") => Some("is in memory: cut it there"),
+            Some("shar") => Some("is filled in later, by Lhotse Shar"),
+            _ => None,
+        };
+        if let Some(elsewhere) = elsewhere {
+            let what = format!("its recording {elsewhere}");
+            return Err(CutSpecError::Unsupported { id: id.to_owned(), what });
         }
         let channels = if is_all && wanted.is_none() { Vec::new() } else { channels };
         parts.push(Part { location: located(id, &source.source)?, channels });

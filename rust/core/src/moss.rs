@@ -255,7 +255,7 @@ pub struct MossResp {
 }
 
 /// Whether a failure concerns one entry and not the request, so that a batch that continues on errors
-/// marks the entry: it is missing, or its node or disk failed. A wrong range, an archive that cannot be
+/// marks the entry: it is missing, its node or disk failed, or no such cut can be made of it. A wrong range, an archive that cannot be
 /// read, or a bucket that does not exist would fail again.
 pub fn is_soft_error(error: &ApiError) -> bool {
     let of_entry = matches!(error.status, 404 | 410 | 416 | 422 | 500 | 502..=599);

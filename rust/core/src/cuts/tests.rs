@@ -71,6 +71,7 @@ fn what_cutting_cannot_give_is_refused_by_name() {
         (r#"{"id":"x","type":"PaddingCut","duration":1}"#, "silence"),
         (r#"{"id":"x","recording":{"transforms":[{}],"sources":[]}}"#, "transforms"),
         (r#"{"id":"x","recording":{"sources":[{"type":"command","source":"cat"}]}}"#, "command"),
+        (r#"{"id":"x","recording":{"sources":[{"type":"memory","source":""}]}}"#, "in memory"),
         (r#"{"id":"x"}"#, "names no recording"),
         (r#"{"id":"x","audio_source":"https://h/x.wav"}"#, "no object"),
         (r#"{"id":"x","audio_source":"/data/x.wav"}"#, "no object"),

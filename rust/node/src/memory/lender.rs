@@ -55,10 +55,10 @@ impl Lender {
         Self::new(budget, Purpose::Replies, permit)
     }
 
-    /// Memory besides what was reserved, while there is plenty.
+    /// Memory besides what was reserved, as long as half of all stays free for those who cannot do without.
     pub(crate) fn spare(&self, bytes: u64) -> Option<Permit> {
         let (budget, purpose) = (&self.0.budget, self.0.purpose);
-        budget.is_plenty(purpose).then(|| budget.try_take(purpose, bytes))?
+        budget.is_plenty_without(purpose, bytes).then(|| budget.try_take(purpose, bytes))?
     }
 
     /// Memory besides what was reserved, waiting for it. `what` begins the message of a refusal.

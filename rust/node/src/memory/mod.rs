@@ -226,8 +226,13 @@ impl Budget {
 
     /// Whether at least half of a share is free, so that a request may take more than it needs.
     pub(crate) fn is_plenty(&self, purpose: Purpose) -> bool {
+        self.is_plenty_without(purpose, 0)
+    }
+
+    /// Whether at least half of a share stays free when so many bytes of it are taken.
+    pub(crate) fn is_plenty_without(&self, purpose: Purpose, bytes: u64) -> bool {
         let account = self.account(purpose);
-        account.free_bytes() >= account.bytes / 2
+        account.free_bytes() >= (account.bytes / 2).saturating_add(bytes)
     }
 }
 

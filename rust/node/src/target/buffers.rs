@@ -164,7 +164,7 @@ impl Pieces {
         self.pool.lend(self.lender.lend(BUFFER_BYTES as u64))
     }
 
-    /// Memory besides what was reserved, while there is plenty.
+    /// Memory besides what was reserved, as long as half of all stays free.
     pub(crate) fn spare(&self, bytes: u64) -> Option<Permit> {
         self.lender.spare(bytes)
     }

@@ -57,6 +57,8 @@ pub(crate) struct Objects {
     pub(crate) members: MemberCache,
     /// Bounds how many shards are searched, or unpacked to the first byte wanted, at a time.
     pub(crate) searches: Arc<Semaphore>,
+    /// One at a time: such a recording holds memory while the cut waits for more.
+    pub(crate) unpackings: Arc<Semaphore>,
     pub(crate) pool: BufferPool,
     pub(crate) writing: Writing,
     pub(crate) policies: Policies,
@@ -79,7 +81,9 @@ impl Objects {
         let policies = Policies::default();
         let searches = std::thread::available_parallelism().map_or(MIN_SEARCHES, |n| n.get() * 4);
         let searches = Arc::new(Semaphore::new(searches.max(MIN_SEARCHES)));
-        Self { store, readers, members, searches, pool, writing, policies, sendfile: false }
+        let unpackings = Arc::new(Semaphore::new(1));
+        let sendfile = false;
+        Self { store, readers, members, searches, unpackings, pool, writing, policies, sendfile }
     }
 
     /// The same, for connections that send from files.

@@ -20,6 +20,16 @@ use super::super::read::Extent;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gone(Arc<AtomicBool>);
 
+impl Gone {
+    /// An error once nobody waits any more.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client went away"));
+        }
+        Ok(())
+    }
+}
+
 /// Whoever waits holds this; dropping it ends the work.
 #[derive(Debug)]
 pub(crate) struct Watch(Gone);
@@ -52,9 +62,7 @@ impl Watched {
 
 impl ReadAt for Watched {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        if self.gone.0.load(Ordering::Relaxed) {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client went away"));
-        }
+        self.gone.check()?;
         self.reader.read_at(buf, offset)
     }
 }
@@ -204,6 +212,11 @@ impl Packed {
 }
 
 impl Objects {
+    /// The right to unpack a recording into memory.
+    pub(crate) async fn unpacking(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.unpackings).acquire_owned().await.ok()
+    }
+
     /// The right to search a shard: what it holds up is a thread, and a processor.
     pub(crate) async fn searching(&self) -> Option<OwnedSemaphorePermit> {
         // Never closed.

@@ -3,7 +3,7 @@
 //! A cut is complete before anything of it is sent, so that what is wrong with a recording costs its entry and not
 //! the batch. Its memory is counted before it is decoded: ahead of time only while there is plenty.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use aistore_audio::{AudioError, Planned, Recording, Source};
@@ -12,13 +12,17 @@ use aistore_core::error::ApiError;
 use bytes::Bytes;
 
 use crate::memory::Permit;
+use crate::target::archive::{Gone, Packed, unpack_failure};
 use crate::target::buffers::Pieces;
 use crate::target::failure::read_failure;
+use crate::target::objects::Objects;
 use crate::target::read::Extent;
 use crate::tasks::lost_task;
 
-/// What a decoder holds besides the cut.
-const DECODER_BYTES: u64 = 1 << 20;
+/// What a decoder holds besides the cut: a packet of many channels in three forms, a window of the file, titles.
+const DECODER_BYTES: u64 = 4 << 20;
+/// Largest recording that is unpacked to be cut.
+const MAX_UNPACKED_BYTES: u64 = 256 << 20;
 
 /// A cut whose recording was opened.
 pub(crate) struct Opened {
@@ -37,13 +41,13 @@ pub(crate) struct Made {
 impl Opened {
     /// Reads the header of a recording and finds the cut in it. Blocks on the disk.
     pub(crate) fn open(
-        extent: Extent,
+        source: Box<dyn Source>,
         cut: &Cut,
         cname: String,
         mtime_s: u64,
     ) -> Result<Self, ApiError> {
         let opened = guarded(|| {
-            let recording = aistore_audio::open(Box::new(Stored { whole: extent, at: 0 }))?;
+            let recording = aistore_audio::open(source)?;
             let planned = recording.plan(cut)?;
             Ok((recording, planned))
         });
@@ -51,6 +55,39 @@ impl Opened {
             Ok((recording, planned)) => Ok(Self { recording, planned, cname, mtime_s }),
             Err(err) => Err(failure(err, &cname)),
         }
+    }
+
+    /// The same of a recording that lies compressed in a shard. Decoders seek, so it is unpacked into memory.
+    pub(crate) async fn unpack(
+        packed: Packed,
+        cut: Box<Cut>,
+        cname: String,
+        mtime_s: u64,
+        pieces: &Pieces,
+        objects: &Objects,
+    ) -> Result<Self, ApiError> {
+        if packed.size > MAX_UNPACKED_BYTES {
+            return Err(ApiError::new(
+                422,
+                "",
+                format!(
+                    "{cname}: a recording of {} bytes inside a compressed shard cannot be cut, at most {MAX_UNPACKED_BYTES} are unpacked: keep it in a plain .tar",
+                    packed.size
+                ),
+            ));
+        }
+        let permit = pieces.more(packed.size, &cname).await.map_err(of_this_entry)?;
+        let turn = objects.searching().await;
+        let opened = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let mut bytes = vec![0; usize::try_from(packed.size).unwrap_or_default()];
+            let mut data = packed.data;
+            data.read_exact(&mut bytes)
+                .map_err(|err| of_this_entry(unpack_failure(&err, &cname)))?;
+            let bytes = permit.attach(bytes.into());
+            Self::open(Box::new(Cursor::new(bytes)), &cut, cname, mtime_s)
+        });
+        opened.await.map_err(|err| lost_task(&err))?
     }
 
     fn memory(&self) -> u64 {
@@ -66,9 +103,17 @@ impl Opened {
     }
 
     /// Decodes the cut, waiting for memory.
-    pub(crate) async fn make_late(self, pieces: &Pieces) -> Result<Made, ApiError> {
-        let permit = pieces.more(self.memory(), &self.cname).await?;
-        let made = tokio::task::spawn_blocking(move || self.make(permit));
+    pub(crate) async fn make_late(
+        self,
+        pieces: &Pieces,
+        objects: &Objects,
+    ) -> Result<Made, ApiError> {
+        let permit = pieces.more(self.memory(), &self.cname).await.map_err(of_this_entry)?;
+        let turn = objects.searching().await;
+        let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            self.make(permit)
+        });
         made.await.map_err(|err| lost_task(&err))?
     }
 
@@ -88,9 +133,18 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, AudioError>) -> Result<T, AudioEr
         .unwrap_or_else(|_| Err(AudioError::Damaged("its decoder gave up".to_owned())))
 }
 
+/// What is wrong with one recording, or too much for this node, ends nothing else.
+pub(crate) fn of_this_entry(error: ApiError) -> ApiError {
+    match error.status {
+        400 | 413 => ApiError { status: 422, ..error },
+        _ => error,
+    }
+}
+
 fn failure(err: AudioError, cname: &str) -> ApiError {
-    let status = match err {
-        AudioError::Io(err) => return read_failure(&err, cname),
+    let status = match &err {
+        AudioError::Io(err) if err.kind() == io::ErrorKind::ConnectionAborted => 503,
+        AudioError::Io(err) => return read_failure(err, cname),
         AudioError::PastEnd { .. } | AudioError::TooLong { .. } => 416,
         _ => 422,
     };
@@ -98,13 +152,22 @@ fn failure(err: AudioError, cname: &str) -> ApiError {
 }
 
 /// A recording on this node's disks. Decoders read it in pieces of their own.
-struct Stored {
+pub(crate) struct Stored {
     whole: Extent,
     at: u64,
+    gone: Gone,
+}
+
+impl Stored {
+    /// The recording, until nobody waits for its cut.
+    pub(crate) fn boxed(whole: Extent, gone: Gone) -> Box<dyn Source> {
+        Box::new(Self { whole, at: 0, gone })
+    }
 }
 
 impl Read for Stored {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.gone.check()?;
         let mut rest = self.whole.part(self.at, buf.len() as u64);
         let length = usize::try_from(rest.length()).unwrap_or(usize::MAX).min(buf.len());
         rest.read_exact(buf.get_mut(..length).unwrap_or_default())?;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use aistore_core::error::ApiError;
 use aistore_store::ObjectReader;
 use bytes::Bytes;
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::cuts::{Made, Opened};
+use super::cuts::{Made, Opened, Stored, of_this_entry};
 use super::layout::Layout;
 use super::outbox::Page;
 use super::plan::{Entry, Plan, Route};
@@ -124,6 +125,8 @@ struct Work {
     node: String,
     pieces: Pieces,
     has_cuts: bool,
+    /// Ends the making of cuts that nobody waits for.
+    gone: Gone,
 }
 
 /// Yields the batch's local entries in order.
@@ -134,8 +137,9 @@ pub(crate) struct LocalEntries {
     target: Option<Arc<Target>>,
     next: usize,
     group_size: usize,
-    reading: VecDeque<JoinHandle<Group>>,
+    reading: VecDeque<AbortOnDropHandle<Result<Group, JoinError>>>,
     current: Option<Group>,
+    _watch: Watch,
 }
 
 impl LocalEntries {
@@ -163,7 +167,9 @@ impl LocalEntries {
         let positions = plan.positions(Route::Here);
         let has_cuts = plan.entries.iter().any(|entry| entry.wanted.cut.is_some());
         let own = pieces.clone();
-        let work = Arc::new(Work { objects, plan, positions, layout, node, pieces: own, has_cuts });
+        let (watch, gone) = Watch::new();
+        let work = Work { objects, plan, positions, layout, node, pieces: own, has_cuts, gone };
+        let work = Arc::new(work);
         let mut entries = Self {
             work,
             pieces,
@@ -172,6 +178,7 @@ impl LocalEntries {
             group_size: if has_cuts { 1 } else { FIRST_GROUP },
             reading: VecDeque::new(),
             current: None,
+            _watch: watch,
         };
         entries.read_ahead();
         entries
@@ -191,7 +198,7 @@ impl LocalEntries {
                     Some(Outcome::Later(at)) => return self.unpack(at).await,
                     Some(Outcome::Cut(made)) => return Ok(Item::Cut(made)),
                     Some(Outcome::CutLater(opened)) => {
-                        return Ok(cut(opened.make_late(&self.pieces).await));
+                        return Ok(cut(opened.make_late(&self.pieces, &self.work.objects).await));
                     }
                     Some(Outcome::Failed(at, error)) => return self.look_again(at, error).await,
                     None => self.current = None,
@@ -202,7 +209,7 @@ impl LocalEntries {
                     "batch: more local entries asked for than there are",
                 ));
             };
-            let group = reading.await.map_err(|err| lost_task(&err))?;
+            let group = reading.await.flatten().map_err(|err| lost_task(&err))?;
             self.learn(&group);
             self.current = Some(group);
             self.read_ahead();
@@ -243,11 +250,46 @@ impl LocalEntries {
         let Some((entry, wanted)) = entry.and_then(|e| Some((e, e.wanted.cut.clone()?))) else {
             return Ok(Item::Open(Located { data: Data::Plain(extent), mtime_s }));
         };
-        let cname = cname(entry);
+        let (cname, gone) = (cname(entry), self.work.gone.clone());
+        let source = Stored::boxed(extent, gone);
         let opened =
-            tokio::task::spawn_blocking(move || Opened::open(extent, &wanted, cname, mtime_s));
+            tokio::task::spawn_blocking(move || Opened::open(source, &wanted, cname, mtime_s));
         Ok(match opened.await.map_err(|err| lost_task(&err))? {
-            Ok(opened) => cut(opened.make_late(&self.pieces).await),
+            Ok(opened) => cut(opened.make_late(&self.pieces, &self.work.objects).await),
+            Err(error) => Item::Failed(error),
+        })
+    }
+
+    /// Cuts a recording that lies compressed in a shard.
+    async fn cut_packed(&self, position: usize, entry: &Entry) -> Result<Item, ApiError> {
+        let (objects, cname) = (&self.work.objects, cname(entry));
+        let Some(wanted) = entry.wanted.cut.clone() else {
+            return Err(ApiError::internal("batch: a cut without a place"));
+        };
+        let _turn = objects.unpacking().await;
+        let _decoder = match objects.decoder_memory(&cname).await {
+            Ok(memory) => memory,
+            Err(error) => return Ok(Item::Failed(error)),
+        };
+        let (searching, work) = (objects.searching().await, Arc::clone(&self.work));
+        let found = tokio::task::spawn_blocking(move || {
+            let _searching = searching;
+            work.open_packed(position, &work.gone)
+        });
+        let (packed, mtime_s) = match found.await.map_err(|err| lost_task(&err))? {
+            Ok(Found::Packed(packed, _, mtime_s)) => (packed, mtime_s),
+            Ok(Found::Plain(extent, mtime_s)) => {
+                return self.open_plain(position, extent, mtime_s).await;
+            }
+            Ok(Found::Hidden) => {
+                return Ok(Item::Failed(ApiError::internal("batch: a file was not found")));
+            }
+            Err(error) => return Ok(Item::Failed(of_this_entry(error))),
+        };
+        let name = format!("{cname}/{}", entry.wanted.archpath);
+        let opened = Opened::unpack(packed, wanted, name, mtime_s, &self.pieces, objects).await;
+        Ok(match opened {
+            Ok(opened) => cut(opened.make_late(&self.pieces, objects).await),
             Err(error) => Item::Failed(error),
         })
     }
@@ -258,7 +300,7 @@ impl LocalEntries {
             return Err(ApiError::internal("batch: an entry without a place"));
         };
         if entry.wanted.cut.is_some() {
-            return Ok(Item::Failed(packed_recording(entry)));
+            return self.cut_packed(position, entry).await;
         }
         let memory = match self.work.objects.decoder_memory(&cname(entry)).await {
             Ok(memory) => memory,
@@ -303,14 +345,21 @@ impl LocalEntries {
             let to = (from + self.group_size).min(self.work.positions.len());
             self.next = to;
             let work = Arc::clone(&self.work);
-            // Cuts have memory of their own.
+            // Cuts have memory of their own, and wait for their turn at a processor.
             let reading = if work.has_cuts {
-                tokio::task::spawn_blocking(move || work.read_open(from..to))
+                tokio::spawn(async move {
+                    let turn = work.objects.searching().await;
+                    let reading = tokio::task::spawn_blocking(move || {
+                        let _turn = turn;
+                        work.read_open(from..to)
+                    });
+                    reading.await
+                })
             } else {
                 let buffer = self.pieces.buffer();
-                tokio::task::spawn_blocking(move || work.read(from..to, buffer))
+                tokio::task::spawn_blocking(move || Ok(work.read(from..to, buffer)))
             };
-            self.reading.push_back(reading);
+            self.reading.push_back(AbortOnDropHandle::new(reading));
         }
     }
 }
@@ -354,10 +403,10 @@ impl Work {
         let (extent, mtime_s, wanted) = match (found, &entry.wanted.cut) {
             (Found::Plain(extent, mtime_s), Some(wanted)) => (extent, mtime_s, wanted),
             (Found::Plain(extent, mtime_s), None) => return Outcome::Open(extent, mtime_s),
-            (_, Some(_)) => return Outcome::Failed(position, packed_recording(entry)),
-            (_, None) => return Outcome::Later(position),
+            _ => return Outcome::Later(position),
         };
-        let opened = match Opened::open(extent, wanted, cname(entry), mtime_s) {
+        let source = Stored::boxed(extent, self.gone.clone());
+        let opened = match Opened::open(source, wanted, cname(entry), mtime_s) {
             Ok(opened) => opened,
             Err(error) => return Outcome::Failed(position, error),
         };
@@ -456,19 +505,6 @@ impl Reading {
             }
         }
     }
-}
-
-/// Decoders seek, which compressed files of shards do not allow.
-fn packed_recording(entry: &Entry) -> ApiError {
-    ApiError::new(
-        422,
-        "",
-        format!(
-            "{}/{}: a recording inside a compressed shard cannot be cut: keep recordings in a plain .tar, or read the file whole",
-            cname(entry),
-            entry.wanted.archpath
-        ),
-    )
 }
 
 fn cut(made: Result<Made, ApiError>) -> Item {
