@@ -29,6 +29,10 @@ _AT_ONCE = 64
 _MOST_LINES = 1 << 16
 _HEADER = 128
 _KEPT = "keep"
+# Fields of a cut that are sent.
+_WHICH = (
+    "id", "type", "start", "duration", "channel", "recording", "audio_source", "tracks"
+)  # fmt: skip
 
 
 class CutError(RuntimeError):
@@ -138,7 +142,35 @@ class CutLoader:
 
 
 def _line(cut: Any) -> bytes:
-    return json.dumps(cut if isinstance(cut, dict) else cut.to_dict()).encode()
+    """What of a cut says which samples it has: texts and features of theirs can be large, or no JSON."""
+    if not isinstance(cut, dict):
+        recording = getattr(cut, "recording", None)
+        cut = {
+            "id": cut.id,
+            "type": type(cut).__name__,
+            "start": getattr(cut, "start", 0),
+            "duration": getattr(cut, "duration", None),
+            "channel": getattr(cut, "channel", None),
+            "recording": None if recording is None else _recording(recording),
+        }
+    return json.dumps({key: cut[key] for key in _WHICH if cut.get(key) is not None}).encode()
+
+
+def _recording(recording: Any) -> dict[str, Any]:
+    transforms = getattr(recording, "transforms", None)
+    return {
+        "sources": [
+            {
+                "type": source.type,
+                "channels": list(source.channels),
+                "source": source.source if isinstance(source.source, str) else "",
+            }
+            for source in recording.sources
+        ],
+        "sampling_rate": recording.sampling_rate,
+        # How they are to be transformed says nothing more: it is refused.
+        "transforms": [{} for _ in transforms or ()],
+    }
 
 
 def _array(content: bytes) -> NDArray[np.float32]:
@@ -161,6 +193,5 @@ def _joined(parts: list[NDArray[np.float32]], frames: int | None) -> NDArray[np.
         joined = np.concatenate([part[:, :shortest] for part in parts])
     missing = 0 if frames is None else frames - joined.shape[1]
     if missing > 0:
-        mode: Literal["reflect", "edge"] = "reflect" if missing < joined.shape[1] else "edge"
-        return np.pad(joined, ((0, 0), (0, missing)), mode=mode)
+        return np.pad(joined, ((0, 0), (0, missing)), mode="reflect")
     return joined

@@ -10,7 +10,7 @@ use aistore_client::{BatchItem, Client};
 use aistore_core::archive::{Format, write::Writer};
 use aistore_core::bucket::{Bucket, validate_object_name};
 use aistore_core::cut::CutFormat;
-use aistore_core::cuts::{CutSpec, Lines};
+use aistore_core::cuts::{CutSpec, LineError, Lines};
 use aistore_core::moss::{MossIn, MossReq};
 use serde_json::json;
 
@@ -21,8 +21,9 @@ use crate::output::{Output, note};
 use crate::sink::{Destination, Sink};
 use aistore_core::template::Template;
 
-/// Cuts in one request: bounds the memory of an archive without `--batch-size`.
+/// Cuts in one request, and bytes of the manifest that they take: bounds the memory of large archives.
 const CUTS_AT_ONCE: usize = 512;
+const LINES_BYTES: usize = 32 << 20;
 /// Failed cuts that are named.
 const NAMED_FAULTS: u64 = 10;
 
@@ -40,18 +41,19 @@ pub(crate) async fn run(
     });
     let mut manifest = Manifest { lines: Some(opened.await??), path: args.cuts.clone() };
     let (mut batches, mut cuts) = (0_u64, 0_u64);
-    let mut ahead = manifest.take(work.at_once()).await?;
+    let most = work.cuts_of_one();
+    let mut ahead = manifest.take(most).await?;
     while !ahead.is_empty() {
         let destination = work.next_output()?;
         let mut archive = Archive::open(&destination).await?;
-        loop {
+        let mut left = most;
+        while !ahead.is_empty() {
             cuts += ahead.len() as u64;
+            left -= ahead.len();
             work.add(client, std::mem::take(&mut ahead), &mut archive).await?;
-            ahead = manifest.take(work.at_once()).await?;
-            if ahead.is_empty() || args.batch_size.is_some() {
-                break;
-            }
+            ahead = manifest.take(left).await?;
         }
+        ahead = manifest.take(most).await?;
         let files = archive.finish().await?;
         batches += 1;
         if !args.non_verbose && !out.json {
@@ -121,10 +123,10 @@ impl<'a> Work<'a> {
         Ok(Self { args, bucket, outputs, template, faults: 0 })
     }
 
-    fn at_once(&self) -> usize {
-        self.args
-            .batch_size
-            .map_or(CUTS_AT_ONCE, |size| usize::try_from(size).unwrap_or(usize::MAX))
+    /// Cuts of one archive.
+    fn cuts_of_one(&self) -> usize {
+        let size = self.args.batch_size.map(usize::try_from);
+        size.and_then(Result::ok).unwrap_or(usize::MAX)
     }
 
     fn next_output(&mut self) -> Result<PathBuf, Failure> {
@@ -215,6 +217,18 @@ fn file_name(id: &str, line: u64) -> String {
     if validate_object_name(id).is_ok() { id.to_owned() } else { format!("cut-{line}") }
 }
 
+/// The next lines, at most so many; none = end.
+fn some(lines: &mut Lines, most: usize) -> Result<Vec<(u64, Vec<u8>)>, LineError> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    while taken.len() < most && bytes < LINES_BYTES {
+        let Some(line) = lines.next() else { break };
+        let line = line?;
+        bytes += line.1.len();
+        taken.push(line);
+    }
+    Ok(taken)
+}
+
 /// A manifest, read off the workers.
 struct Manifest {
     lines: Option<Lines>,
@@ -225,7 +239,7 @@ impl Manifest {
     async fn take(&mut self, most: usize) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
         let Some(mut lines) = self.lines.take() else { return Ok(Vec::new()) };
         let taken = tokio::task::spawn_blocking(move || {
-            let taken: Result<Vec<_>, _> = lines.by_ref().take(most).collect();
+            let taken = some(&mut lines, most.min(CUTS_AT_ONCE));
             (taken, lines)
         });
         let (taken, lines) = taken.await?;
