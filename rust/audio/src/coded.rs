@@ -42,8 +42,17 @@ pub(crate) struct Coded {
     allowance: Allowance,
 }
 
-/// Rate, channels, frames if known, samples.
-type Facts = (u32, u16, Option<u64>, Sample);
+/// What its header says.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) rate: u32,
+    pub(crate) channels: u16,
+    /// If it is known.
+    pub(crate) frames: Option<u64>,
+    pub(crate) sample: Sample,
+    /// Where the decoder puts each channel of the file; those that are not in it stay where they are.
+    pub(crate) order: &'static [u16],
+}
 
 fn probe() -> &'static Probe {
     symphonia::default::get_probe()
@@ -101,12 +110,14 @@ impl Coded {
         };
         // Without a header that counts them, the frames of an MP3 are a guess.
         let is_guess = params.codec == CODEC_ID_MP3 && track.delay.is_none();
+        let is_vorbis = params.codec == CODEC_ID_VORBIS;
         let frames = track.num_frames.filter(|frames| *frames > 0 && !is_guess);
         let track = track.id;
         let decoder = codecs()
             .make_audio_decoder(params, &AudioDecoderOptions::default())
             .map_err(failure)?;
-        let facts = (rate, channels, frames, sample);
+        let order = if is_vorbis { vorbis_order(channels) } else { &[] };
+        let facts = Facts { rate, channels, frames, sample, order };
         Ok(Self { format, decoder, track, preroll, facts, allowance })
     }
 
@@ -129,7 +140,7 @@ impl Coded {
             return Ok(Some(self));
         }
         for seconds in STEPS_BACK_S {
-            let at = at.saturating_sub(u64::from(self.facts.0) * seconds);
+            let at = at.saturating_sub(u64::from(self.facts.rate) * seconds);
             let past_end = |_| AudioError::damaged("the place of the cut cannot be found in it");
             let ts = Timestamp::try_from(at).map_err(past_end)?;
             let to = SeekTo::Timestamp { ts, track_id: self.track };
@@ -138,7 +149,7 @@ impl Coded {
                     self.decoder.reset();
                     return Ok(Some(self));
                 }
-                Err(Error::SeekError(_)) if self.facts.2.is_none() => return Ok(None),
+                Err(Error::SeekError(_)) if self.facts.frames.is_none() => return Ok(None),
                 Err(err) if is_end(&err) => {}
                 Err(err) => return Err(failure(err)),
             }
@@ -149,7 +160,7 @@ impl Coded {
     }
 
     fn decode(mut self, from: u64, out: &mut Writer) -> Result<(), AudioError> {
-        let (_, channels, _, sample) = self.facts;
+        let Facts { channels, sample, .. } = self.facts;
         let width = usize::from(channels);
         let mut next = from;
         let mut numbers: Vec<i32> = Vec::new();
@@ -199,6 +210,17 @@ impl Coded {
 
 fn ends_before(first: i64, frames: u64, from: u64) -> bool {
     i128::from(first) + i128::from(frames) <= i128::from(from)
+}
+
+/// The decoder sorts loudspeakers; files of Vorbis have theirs from left to right, and so has whoever counts them.
+fn vorbis_order(channels: u16) -> &'static [u16] {
+    match channels {
+        3 | 5 => &[0, 2, 1],
+        6 => &[0, 2, 1, 4, 5, 3],
+        7 => &[0, 2, 1, 5, 6, 4, 3],
+        8 => &[0, 2, 1, 6, 7, 4, 5, 3],
+        _ => &[],
+    }
 }
 
 /// The decoder gives numbers of 32 bits, the highest bits first.

@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use aistore_core::cut::{Cut, CutFormat, OVERHANG_S};
 
-use crate::coded::Coded;
+use crate::coded::{Coded, Facts};
 use crate::error::AudioError;
 use crate::output::Writer;
 use crate::sample::Sample;
@@ -36,6 +36,7 @@ pub struct Recording {
     /// As far as the file tells.
     pub(crate) frames: Option<u64>,
     pub(crate) sample: Sample,
+    order: &'static [u16],
     body: Body,
 }
 
@@ -52,7 +53,7 @@ pub struct Planned {
     pub(crate) from: u64,
     /// Frames; `None` = to the end, wherever that is.
     pub(crate) frames: Option<u64>,
-    /// Channels by number.
+    /// Channels by their number in what the decoder gives.
     pub(crate) channels: Vec<u16>,
     pub(crate) format: CutFormat,
     /// Memory that it takes, at most.
@@ -77,11 +78,11 @@ pub fn open(mut source: Box<dyn Source>) -> Result<Recording, AudioError> {
         let (wav, format) = Wav::open(source)?;
         let frames = Some(wav.frames());
         let (rate, channels, sample) = format;
-        Recording { rate, channels, frames, sample, body: Body::Wav(wav) }
+        Recording { rate, channels, frames, sample, order: &[], body: Body::Wav(wav) }
     } else {
         let coded = Coded::open(source)?;
-        let (rate, channels, frames, sample) = coded.facts();
-        Recording { rate, channels, frames, sample, body: Body::Coded(Box::new(coded)) }
+        let Facts { rate, channels, frames, sample, order } = coded.facts();
+        Recording { rate, channels, frames, sample, order, body: Body::Coded(Box::new(coded)) }
     };
     if recording.rate == 0 || recording.channels == 0 || recording.channels > MAX_CHANNELS {
         return Err(AudioError::damaged(format!(
@@ -106,11 +107,14 @@ impl Recording {
         if let Some(&wanted) = cut.channels.iter().find(|channel| **channel >= self.channels) {
             return Err(AudioError::Channel { wanted, channels: self.channels });
         }
-        let channels = if cut.channels.is_empty() {
+        let mut channels = if cut.channels.is_empty() {
             (0..self.channels).collect()
         } else {
             cut.channels.clone()
         };
+        for channel in &mut channels {
+            *channel = self.order.get(usize::from(*channel)).copied().unwrap_or(*channel);
+        }
         let from = cut.start.frames(self.rate);
         let asked = cut.duration.map(|duration| duration.frames(self.rate));
         let frames = match self.frames {
