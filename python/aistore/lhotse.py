@@ -142,7 +142,7 @@ class CutLoader:
 
 
 def _line(cut: Any) -> bytes:
-    """What of a cut says which samples it has: texts and features of theirs can be large, or no JSON."""
+    """What of a cut says which samples it has: its texts and features can be large, or no JSON."""
     if not isinstance(cut, dict):
         recording = getattr(cut, "recording", None)
         cut = {

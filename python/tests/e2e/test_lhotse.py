@@ -10,14 +10,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import lhotse
 import numpy as np
 import pytest
 import soundfile
 from lhotse import CutSet, MonoCut, MultiCut, Recording
-from lhotse.ais import AISBatchLoader
 from lhotse.audio import AudioSource
 from lhotse.serialization import get_aistore_client
+from speech import CUTS, RATE, SECONDS, audio, cuts_of, recording
 from support import Ais, Wire
 
 from aistore import LocalCluster
@@ -27,42 +26,9 @@ from aistore.sdk import Bucket, Client
 # Lhotse reads whole recordings over URLs, and says so each time.
 pytestmark = pytest.mark.filterwarnings("ignore:You requested a subset:UserWarning")
 
-RATE = 16_000
-SECONDS = 7
 EXACT = [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "PCM_U8"), ("wav", "FLOAT"),
          ("flac", "PCM_16"), ("flac", "PCM_24")]  # fmt: skip
 LOSSY = [("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III")]
-# (start, duration): the start, the middle at odd places, the end, all, and a little over the end.
-CUTS = [(0.0, 1.0), (2.00003, 1.23457), (5.5, 1.5), (0.0, 7.0), (6.0, 1.01)]
-
-
-def audio(kind: str, subtype: str, channels: int = 1, seconds: float = SECONDS) -> bytes:
-    """A recording: tones of their own in every channel, under noise."""
-    at = np.arange(int(seconds * RATE)) / RATE
-    tones = [np.sin(2 * np.pi * (220 + 110 * n) * at) for n in range(channels)]
-    noise = np.random.default_rng(7).normal(0, 0.05, (len(at), channels))
-    out = io.BytesIO()
-    with soundfile.SoundFile(out, "w", RATE, channels, subtype, format=kind) as file:
-        # At once the encoder of Vorbis would overflow its stack.
-        for block in np.array_split(0.4 * np.stack(tones, 1) + noise, max(1, int(seconds) // 5)):
-            file.write(block)
-    return out.getvalue()
-
-
-def recording(bucket: Bucket, name: str, content: bytes, channels: int = 1) -> Recording:
-    """Uploads a recording; what Lhotse calls it."""
-    bucket.object(name).get_writer().put_content(content)
-    frames = soundfile.info(io.BytesIO(content)).frames
-    source = AudioSource("url", list(range(channels)), f"ais://{bucket.name}/{name}")
-    return Recording(name, [source], RATE, frames, frames / RATE, channel_ids=list(range(channels)))
-
-
-def cuts_of(one: Recording, *parts: tuple[float, float]) -> CutSet:
-    """Cuts of a recording with one channel."""
-    return CutSet.from_cuts(
-        MonoCut(f"{one.id}-{at}", start, duration, 0, recording=one)
-        for at, (start, duration) in enumerate(parts)
-    )
 
 
 @pytest.fixture
@@ -108,7 +74,7 @@ def test_channels_of_one_file_and_of_several(
     lhotse_client: None, client: Client, bucket: Bucket
 ) -> None:
     """Channels are taken out of a file, and put together from files."""
-    four = recording(bucket, "four.flac", audio("flac", "PCM_16", 4), 4)
+    four = recording(bucket, "four.flac", audio("flac", "PCM_16", 4))
     mono = [recording(bucket, f"{n}.wav", audio("wav", "PCM_16")) for n in "ab"]
     pair = Recording("pair", [AudioSource("url", [n], one.sources[0].source) for n, one in
                               enumerate(mono)], RATE, SECONDS * RATE, SECONDS)  # fmt: skip
@@ -171,25 +137,6 @@ def test_manifests_come_in_batches(
     ]
     lengths = [array.shape[1] for _, arrays in batches for array in arrays]  # type: ignore[union-attr]
     assert lengths == [cut.num_samples for cut in cuts]
-
-
-def test_lhotse_as_it_is(lhotse_client: None, bucket: Bucket) -> None:
-    """URLs of recordings, shards, manifests, and its own batch loader, unchanged."""
-    one = recording(bucket, "r.flac", audio("flac", "PCM_16"))
-    cuts = cuts_of(one, *CUTS[:3])
-    expected = [cut.load_audio() for cut in cuts]
-    url = f"ais://{bucket.name}/cuts.jsonl"
-    cuts.to_file(url)
-    # Lhotse packs nothing that it writes to a URL, and unpacks what it reads by its name.
-    plain = bucket.object("cuts.jsonl").get_reader().read_all()
-    bucket.object("packed.jsonl.gz").get_writer().put_content(gzip.compress(plain))
-    packed = lhotse.load_manifest_lazy(f"ais://{bucket.name}/packed.jsonl.gz")
-    again = lhotse.load_manifest_lazy(url)
-    assert [cut.to_dict() for cut in packed] == [cut.to_dict() for cut in again]
-    assert [cut.id for cut in again] == [cut.id for cut in cuts]
-    loaded = AISBatchLoader()(again.to_eager())
-    assert all(cut.recording.sources[0].type == "memory" for cut in loaded)
-    assert all(np.array_equal(cut.load_audio(), e) for cut, e in zip(loaded, expected, strict=True))
 
 
 def test_workers_of_a_data_loader(client: Client, bucket: Bucket) -> None:

@@ -71,6 +71,20 @@ def test_resume_and_elasticity() -> None:
     assert len(set(scope["resumed"])) == scope["SAMPLES"]
 
 
+@pytest.mark.usefixtures("_plots")
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+def test_speech_cuts() -> None:
+    from lhotse.serialization import get_aistore_client
+
+    get_aistore_client.cache_clear()
+    scope = run("speech-cuts.ipynb")
+    get_aistore_client.cache_clear()
+    assert scope["shapes"] == [(1, 80_000)] * 96
+    assert scope["exact"]
+    assert scope["moved"]["CutLoader"] * 5 < scope["moved"]["AISBatchLoader"]
+    assert [type(one).__name__ for one in scope["kept"]] == ["ndarray", "CutError"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

@@ -103,6 +103,11 @@ class MossOut(BaseModel):
     err_msg: str | None = None
     size: int = 0
 
+    @property
+    def bck(self) -> str | None:
+        """The bucket, as requests name it: Lhotse asks by it for entries that did not come."""
+        return self.bucket
+
     @field_validator("opaque", mode="before")
     @classmethod
     def _decode(cls, value: object) -> bytes | None:
