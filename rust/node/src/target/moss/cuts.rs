@@ -53,7 +53,7 @@ impl Opened {
         });
         match opened {
             Ok((recording, planned)) => Ok(Self { recording, planned, cname, mtime_s }),
-            Err(err) => Err(failure(err, &cname)),
+            Err(err) => Err(failure(&err, &cname)),
         }
     }
 
@@ -121,7 +121,7 @@ impl Opened {
     fn make(self, mut permit: Permit) -> Result<Made, ApiError> {
         let Self { recording, planned, cname, mtime_s } = self;
         let bytes =
-            guarded(move || recording.read(&planned)).map_err(|err| failure(err, &cname))?;
+            guarded(move || recording.read(&planned)).map_err(|err| failure(&err, &cname))?;
         permit.shrink(bytes.capacity() as u64);
         Ok(Made { bytes: permit.attach(bytes.into()), mtime_s })
     }
@@ -141,8 +141,8 @@ pub(crate) fn of_this_entry(error: ApiError) -> ApiError {
     }
 }
 
-fn failure(err: AudioError, cname: &str) -> ApiError {
-    let status = match &err {
+fn failure(err: &AudioError, cname: &str) -> ApiError {
+    let status = match err {
         AudioError::Io(err) if err.kind() == io::ErrorKind::ConnectionAborted => 503,
         AudioError::Io(err) => return read_failure(err, cname),
         AudioError::PastEnd { .. } | AudioError::TooLong { .. } => 416,
