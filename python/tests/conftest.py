@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,17 @@ import aistore
 from aistore.sdk import Bucket, Client
 
 _names = itertools.count()
+
+
+def pytest_sessionstart() -> None:
+    """Ends at once where nodes would refuse to copy: their data stands in the temporary directory."""
+    used = shutil.disk_usage(tempfile.gettempdir())
+    if used.free * 10 < used.used + used.free:
+        pytest.exit(
+            f"{tempfile.gettempdir()} has less than 10% of its disk free, and nodes refuse copies there: "
+            "free some space, or name a directory on another disk in TMPDIR",
+            returncode=1,
+        )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

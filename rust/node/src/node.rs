@@ -54,6 +54,11 @@ impl Node {
         }
     }
 
+    /// Whether this stores objects.
+    pub(crate) fn is_target(&self) -> bool {
+        matches!(self.role, RoleHandler::Target(_))
+    }
+
     /// The target, where it may answer without being asked by the ordinary way.
     pub(crate) fn quick_target(&self) -> Option<&Target> {
         self.target().filter(|_| self.ctx.is_ready()).map(|parts| &*parts.target)

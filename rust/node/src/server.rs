@@ -15,9 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::Reply;
 use crate::node::Node;
-use crate::quick::{Answered, QuickIo};
+use crate::process::worker_threads;
+use crate::quick::{Answered, QuickIo, Threads};
 use crate::sendfile::{Outgoing, Queue, SendfileIo};
-use crate::tls::ServerTls;
 
 /// Connections served at once by one listener; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
@@ -39,15 +39,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Accepts and serves until the node stops. Returns at once; connections outlive the call.
 pub(crate) fn serve(node: Arc<Node>, listener: TcpListener) {
     let tasks = node.ctx().tasks.clone();
+    let server = Arc::new(Server { quick: quick_threads(&node), node });
     tasks.clone().spawn_until_stop(async move {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let Ok(permit) = permits.clone().acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, remote)) => {
-                    let tls = node.ctx().tls.clone();
-                    let connection = connection(node.clone(), stream, remote, tls, permit);
-                    tasks.spawn(connection);
+                    let server = Arc::clone(&server);
+                    tasks.spawn(async move { server.connection(stream, remote, permit).await });
                 }
                 Err(err) => {
                     tracing::warn!(error = %err, "cannot accept a connection");
@@ -58,54 +58,78 @@ pub(crate) fn serve(node: Arc<Node>, listener: TcpListener) {
     });
 }
 
-async fn connection(
+/// What all connections of a listener share.
+struct Server {
     node: Arc<Node>,
-    stream: TcpStream,
-    remote: SocketAddr,
-    tls: Option<Arc<ServerTls>>,
-    _permit: OwnedSemaphorePermit,
-) {
-    // Small answers must not wait for the client's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
-    let stall = u32::try_from(STALL_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
-    // The kernel counts while hyper waits for room to write, so no timer runs per request.
-    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, stall);
-    let Some(tls) = tls else {
-        return plain(&node, stream, remote).await;
-    };
-    let shaken = tokio::select! {
-        shaken = tls.accept(stream) => shaken,
-        () = node.ctx().tasks.stop().cancelled() => return,
-    };
-    match shaken {
-        Ok(stream) => {
-            let _open = Open::count(&node);
-            let io = TokioIo::new(stream);
-            requests(&node, io, remote, TLS_BUFFER_BYTES, Outgoing::plain).await;
-        }
-        // Scanners and clients without our authority do this all day.
-        Err(err) => tracing::debug!(%remote, error = %err, "no TLS handshake"),
-    }
+    quick: Option<Threads>,
 }
 
-async fn plain(node: &Arc<Node>, stream: TcpStream, remote: SocketAddr) {
-    let _open = Open::count(node);
-    let queue = Arc::new(Queue::default());
-    let answered = Answered::default();
-    let io = SendfileIo::new(stream, Arc::clone(&queue));
-    let mut io = QuickIo::new(io, Arc::clone(node), answered.clone());
-    let send = |reply| Outgoing::over(&queue, answered.clone(), reply);
-    loop {
-        match io.alone(node.ctx().tasks.stop()).await {
-            Ok(true) => requests(node, &mut io, remote, PLAIN_BUFFER_BYTES, send).await,
-            Ok(false) => return,
-            Err(err) => {
+/// Only targets have what can be answered quickly. Without these threads the others do it, at a higher cost.
+fn quick_threads(node: &Node) -> Option<Threads> {
+    if !node.is_target() || node.ctx().tls.is_some() {
+        return None;
+    }
+    let started = Threads::start(worker_threads());
+    started.inspect_err(|err| tracing::warn!(error = %err, "no threads for quick answers")).ok()
+}
+
+impl Server {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let node = &self.node;
+        // Small answers must not wait for the client's delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let stall = u32::try_from(STALL_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+        // The kernel counts while hyper waits for room to write, so no timer runs per request.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, stall);
+        let _open = Open::count(node);
+        let Some(tls) = node.ctx().tls.clone() else {
+            if let Err(err) = self.plain(stream, remote).await {
                 tracing::debug!(%remote, error = %err, "connection ended early");
-                return;
             }
-        }
-        if !io.is_back() {
             return;
+        };
+        let shaken = tokio::select! {
+            shaken = tls.accept(stream) => shaken,
+            () = node.ctx().tasks.stop().cancelled() => return,
+        };
+        match shaken {
+            Ok(stream) => {
+                let io = TokioIo::new(stream);
+                requests(node, io, remote, TLS_BUFFER_BYTES, Outgoing::plain).await;
+            }
+            // Scanners and clients without our authority do this all day.
+            Err(err) => tracing::debug!(%remote, error = %err, "no TLS handshake"),
+        }
+    }
+
+    async fn plain(&self, stream: TcpStream, remote: SocketAddr) -> io::Result<()> {
+        let queue = Arc::new(Queue::default());
+        let answered = Answered::default();
+        let io = SendfileIo::new(stream, Arc::clone(&queue));
+        let mut io = QuickIo::new(io, Arc::clone(&self.node), answered.clone());
+        let send = |reply| Outgoing::over(&queue, answered.clone(), reply);
+        let stop = self.node.ctx().tasks.stop();
+        loop {
+            let goes_on = match &self.quick {
+                Some(threads) => {
+                    let (same, goes_on) = threads.alone(io, stop).await?;
+                    io = same;
+                    goes_on
+                }
+                None => io.alone(stop).await?,
+            };
+            if !goes_on {
+                return Ok(());
+            }
+            requests(&self.node, &mut io, remote, PLAIN_BUFFER_BYTES, send).await;
+            if !io.is_back() {
+                return Ok(());
+            }
         }
     }
 }
@@ -145,6 +169,8 @@ async fn requests(
     let mut served = std::pin::pin!(served);
     let stop = node.ctx().tasks.stop();
     let result = tokio::select! {
+        // A request that was received already is seen before the stop.
+        biased;
         result = served.as_mut() => result,
         () = stop.cancelled() => {
             served.as_mut().graceful_shutdown();

@@ -84,15 +84,16 @@ impl Selection {
 #[derive(Debug)]
 pub struct Filler {
     selection: Selection,
-    shard: String,
-    groups: Groups,
+    /// Shards whose files may still come, each beginning with the name of the one before: `s.tar-old` and
+    /// `s.tar.idx` stand between `s.tar` and its files.
+    open: Vec<(String, Groups)>,
 }
 
 impl Filler {
     /// By that selection.
     #[must_use]
     pub fn new(selection: Selection) -> Self {
-        Self { selection, shard: String::new(), groups: Groups::default() }
+        Self { selection, open: Vec::new() }
     }
 
     /// Takes entries in as a listing gives them, files in archives after their archive. `wanted` is asked about
@@ -113,18 +114,15 @@ impl Filler {
     {
         for entry in entries {
             if entry.flags & ENTRY_IN_ARCHIVE != 0 {
-                if let Some(member) = inside(&entry.name, &self.shard) {
-                    self.groups.add(member, entry.size);
-                }
+                self.add_member(entry);
                 continue;
             }
-            self.push_groups(writer)?;
-            self.shard.clear();
+            self.push_ended(writer, &entry.name)?;
             if !self.fits(entry) || !wanted(entry)? {
                 continue;
             }
             if self.selection.shards {
-                self.shard.clone_from(&entry.name);
+                self.open.push((entry.name.clone(), Groups::default()));
             } else {
                 self.push_whole(writer, entry)?;
             }
@@ -141,7 +139,9 @@ impl Filler {
         mut self,
         writer: &mut SnapshotWriter<W>,
     ) -> Result<Vec<String>, ArrowError> {
-        self.push_groups(writer)?;
+        while let Some((shard, groups)) = self.open.pop() {
+            push_groups(writer, &shard, groups)?;
+        }
         let mut missing: Vec<_> = self.selection.objnames.into_iter().flatten().collect();
         missing.sort_unstable();
         Ok(missing)
@@ -174,19 +174,47 @@ impl Filler {
         Ok(())
     }
 
-    fn push_groups<W: Write>(&mut self, writer: &mut SnapshotWriter<W>) -> Result<(), ArrowError> {
-        for group in self.groups.take() {
-            let key = format!("{}/{}", self.shard, group.key);
-            writer.push(&Row {
-                key: Some(&key),
-                object: &self.shard,
-                members: Some(&group.members),
-                range: None,
-                size: group.size,
-            })?;
+    /// Adds a file to the shard that it is in: the longest of the names.
+    fn add_member(&mut self, entry: &ListEntry) {
+        let found =
+            self.open.iter_mut().rev().find_map(|(shard, groups)| {
+                inside(&entry.name, shard).map(|member| (groups, member))
+            });
+        if let Some((groups, member)) = found {
+            groups.add(member, entry.size);
+        }
+    }
+
+    /// Writes the samples of shards of which nothing can come after an object of that name.
+    fn push_ended<W: Write>(
+        &mut self,
+        writer: &mut SnapshotWriter<W>,
+        name: &str,
+    ) -> Result<(), ArrowError> {
+        while let Some((shard, groups)) = self.open.pop_if(|(shard, _)| !name.starts_with(&**shard))
+        {
+            push_groups(writer, &shard, groups)?;
         }
         Ok(())
     }
+}
+
+fn push_groups<W: Write>(
+    writer: &mut SnapshotWriter<W>,
+    shard: &str,
+    mut groups: Groups,
+) -> Result<(), ArrowError> {
+    for group in groups.take() {
+        let key = format!("{shard}/{}", group.key);
+        writer.push(&Row {
+            key: Some(&key),
+            object: shard,
+            members: Some(&group.members),
+            range: None,
+            size: group.size,
+        })?;
+    }
+    Ok(())
 }
 
 /// The name inside a shard.
@@ -251,6 +279,25 @@ mod tests {
         ];
         let (snapshot, ..) = made(Selection { shards: true, ..Selection::default() }, &entries);
         assert_eq!(snapshot.rows, 3);
+    }
+
+    #[test]
+    fn objects_between_a_shard_and_its_files_lose_none() {
+        let inside = |name| entry(name, 3, ENTRY_IN_ARCHIVE);
+        let entries = [
+            entry("s.tar", 99, 0),
+            entry("s.tar-old", 99, 0),
+            inside("s.tar-old/9.jpg"),
+            entry("s.tar.idx", 9, 0),
+            inside("s.tar/1.jpg"),
+            entry("s.tar/2", 9, 0),
+            inside("s.tar/3.jpg"),
+            entry("t", 9, 0),
+        ];
+        let all = Selection { shards: true, ..Selection::default() };
+        assert_eq!(made(all.clone(), &entries).0.rows, 3);
+        let suffixes = vec![".tar".to_owned()];
+        assert_eq!(made(Selection { suffixes, ..all }, &entries).0.rows, 2);
     }
 
     #[test]

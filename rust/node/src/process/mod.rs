@@ -56,9 +56,8 @@ pub fn main(args: Vec<String>) -> i32 {
     };
     logs::start(logs::own_level(&options.log_level), options.log_format == LogFormat::Json);
     raise_descriptor_limit();
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
+        .worker_threads(worker_threads())
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_KEEP_ALIVE)
         .thread_name("aisnode")
@@ -80,6 +79,11 @@ pub fn main(args: Vec<String>) -> i32 {
             FAILURE
         }
     }
+}
+
+/// Threads of each kind that do not block.
+pub(crate) fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS)
 }
 
 async fn run(options: Options) -> Result<(), String> {

@@ -84,6 +84,11 @@ impl QuickIo {
         std::mem::take(&mut self.back)
     }
 
+    /// Belongs to the runtime that calls this from now on.
+    pub(super) fn change_runtime(&mut self) -> io::Result<()> {
+        self.io.change_runtime()
+    }
+
     /// Answers requests until one comes that is for hyper. `false`: the connection has ended or was idle for too
     /// long, or the node stops.
     ///
@@ -241,7 +246,8 @@ impl Read for QuickIo {
                     && Scratch::lend(|scratch| this.answer(&asked, scratch.parts().1, cx))?
                 {
                     this.in_a_row += 1;
-                    if this.in_a_row < BACK_AFTER {
+                    // hyper would end a connection whose client takes an answer slowly.
+                    if this.in_a_row < BACK_AFTER && this.rest.is_empty() {
                         continue;
                     }
                     // Nothing received is the end of a connection.
@@ -268,6 +274,7 @@ impl Write for QuickIo {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(cx))?;
+        self.lane.writing();
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
@@ -281,6 +288,7 @@ impl Write for QuickIo {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(cx))?;
+        self.lane.writing();
         Pin::new(&mut self.io).poll_write_vectored(cx, slices)
     }
 

@@ -55,6 +55,11 @@ impl Lane {
         Self { state: State::Between, handed: Instant::now(), answered, written: false }
     }
 
+    /// hyper writes, perhaps more after the end of a body: trailers.
+    pub(super) fn writing(&mut self) {
+        self.written = false;
+    }
+
     /// hyper has written all that it had.
     pub(super) fn flushed(&mut self) {
         self.written = self.answered.is_set();
@@ -115,6 +120,9 @@ mod tests {
         assert!(!lane.begins(), "no answer yet");
         answered.set();
         assert!(!lane.begins(), "not written yet");
+        lane.flushed();
+        lane.writing();
+        assert!(!lane.begins(), "something followed");
         lane.flushed();
         assert!(lane.begins());
         lane.hand(Some(0));

@@ -15,6 +15,9 @@
 //! - it writes no errors: whatever is wrong is hyper's, and the handlers', to say;
 //! - handlers and this way write the same headers with the same functions.
 //!
+//! All that never waits for anything but the connection, so it has [`Threads`] of its own: until a connection needs
+//! hyper, and again when it does not need it any more.
+//!
 //! Bodies up to 32 KiB are copied, up to 1 MiB sent from the file; larger ones, which need a look at the page cache on
 //! the way, are hyper's. Plain connections only: TLS costs more than what is saved here.
 
@@ -23,6 +26,8 @@ mod head;
 mod io;
 mod lane;
 mod scratch;
+mod threads;
 
 pub(crate) use io::QuickIo;
 pub(crate) use lane::Answered;
+pub(crate) use threads::Threads;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,6 +28,13 @@ impl SendfileIo {
     /// Wraps a connection; bodies queue their files on `queue`.
     pub(crate) fn new(stream: TcpStream, queue: Arc<Queue>) -> Self {
         Self { io: TokioIo::new(stream), queue }
+    }
+
+    /// Belongs to the runtime that calls this from now on.
+    pub(crate) fn change_runtime(&mut self) -> io::Result<()> {
+        let same = self.io.inner().as_fd().try_clone_to_owned()?;
+        self.io = TokioIo::new(TcpStream::from_std(same.into())?);
+        Ok(())
     }
 
     /// Queues a file; what is returned stands for its bytes and must be written next.
