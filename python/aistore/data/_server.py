@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from aistore.sdk.errors import AISError, AISTruncatedError, from_native
@@ -73,7 +73,8 @@ def create(
         for line in _lines(answer):
             report = json.loads(line)
             if "done" in report:
-                return Outcome(**report["done"])
+                known = {one.name for one in fields(Outcome)}
+                return Outcome(**{k: v for k, v in report["done"].items() if k in known})
             if failure := report.get("error"):
                 raise from_native("api", failure["status"], failure["message"], method="POST")
             if on_progress is not None:

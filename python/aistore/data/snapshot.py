@@ -100,6 +100,7 @@ class Snapshot:
         """
         _check_name(name)
         _check_choice(prefix, template, shards=shards, range_bytes=range_bytes)
+        _check_sizes(min_size, max_size)
         start = prefix if template is None else template.partition("{")[0]
         chosen: dict[str, Any] = {
             "suffixes": list(suffixes),
@@ -221,6 +222,13 @@ def _check_choice(prefix: str, template: str | None, *, shards: bool, range_byte
         raise ValueError(f"range_bytes {range_bytes}: expected 0 or more")
     if template is not None and prefix:
         raise ValueError("prefix and template: give one of them")
+
+
+def _check_sizes(min_size: int, max_size: int | None) -> None:
+    if min_size < 0:
+        raise ValueError(f"min_size {min_size}: expected 0 or more")
+    if max_size is not None and max_size < min_size:
+        raise ValueError(f"max_size {max_size}: expected at least min_size, which is {min_size}")
 
 
 def _object_name(name: str) -> str:

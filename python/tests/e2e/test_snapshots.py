@@ -95,6 +95,9 @@ def test_a_snapshot_does_not_change(bucket: Bucket, snapshot: Snapshot) -> None:
     assert Snapshot.create(bucket, "all", "s/0", exist_ok=True).id == snapshot.id
     with pytest.raises(ErrObjNotFound):
         Snapshot(bucket, "absent")
+    for sizes in ({"min_size": -1}, {"min_size": 2, "max_size": 1}):
+        with pytest.raises(ValueError, match="expected"):
+            Snapshot.create(bucket, "other", **sizes)
     with pytest.raises(ValueError, match="snapshot name"):
         Snapshot(bucket, "../x")
 

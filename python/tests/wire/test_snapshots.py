@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from support import Answer, Wire
+from support import Answer, Wire, wait_until
 from verbs import set_props
 
 from aistore.sdk import Bucket
@@ -69,6 +71,39 @@ def test_a_listing_that_fails_is_the_last_line(wire: Wire, bucket: Bucket) -> No
     assert error["status"] == 400
     assert "a/../b" in error["message"]
     assert not is_there(wire, bucket)
+
+
+def test_a_shard_that_cannot_be_read_is_named(wire: Wire, bucket: Bucket) -> None:
+    bucket.put_many([("readme", b"text"), ("broken.tar", b"no archive at all" * 99)])
+    error = json.loads(make(wire, bucket, shards=True).body.splitlines()[-1])["error"]
+    assert error["status"] == 400
+    assert '"broken.tar" cannot be read' in error["message"]
+    assert not is_there(wire, bucket)
+    done = json.loads(make(wire, bucket, shards=True, prefix="r").body.splitlines()[-1])["done"]
+    assert done["rows"] == 0
+
+
+def test_who_goes_away_ends_the_work(wire: Wire, bucket: Bucket) -> None:
+    bucket.put_many([("large", bytes(64 << 20))])
+    url = f"/v1/objects/{bucket.name}/{NAME}"
+    # Minutes of work, and a target makes four at once.
+    for _ in range(5):
+        wait_until(lambda: begun_and_left(wire, url), "one of the four ended")
+    wait_until(lambda: make(wire, bucket, prefix="none").status == 200, "all ended")
+
+
+def begun_and_left(wire: Wire, url: str) -> bool:
+    action = {"action": "create-snapshot", "name": "", "value": {"range_bytes": 1}}
+    body = json.dumps(action).encode()
+    there = urlsplit(wire.send("POST", url, body=body).header("location") or "")
+    connection = HTTPConnection(there.hostname or "", there.port, timeout=30)
+    try:
+        connection.request("POST", f"{there.path}?{there.query}", body)
+        answer = connection.getresponse()
+        assert answer.status in {200, 429}
+        return answer.status == 200 and bool(answer.readline())
+    finally:
+        connection.close()
 
 
 def test_it_needs_access_to_listing(wire: Wire, bucket: Bucket) -> None:

@@ -23,30 +23,42 @@ pub(crate) struct Group {
     pub(crate) size: u64,
 }
 
-/// Groups the files of one shard; bounded by the number of its files.
+/// Most memory for the names of one shard's files.
+pub(crate) const MAX_BYTES: usize = 256 << 20;
+/// What an entry takes beside its name.
+const ENTRY_BYTES: usize = 64;
+
+/// Groups the files of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    groups: Vec<Group>,
+    bytes: usize,
+    found: Vec<Group>,
     by_key: HashMap<String, usize>,
 }
 
 impl Groups {
-    /// Takes a file in.
-    pub(crate) fn add(&mut self, member: &str, size: u64) {
+    /// Takes a file in. `false`: there are too many.
+    pub(crate) fn add(&mut self, member: &str, size: u64) -> bool {
+        self.bytes += ENTRY_BYTES + member.len();
+        if self.bytes > MAX_BYTES {
+            return false;
+        }
         let key = split_key(member).map_or(member, |(key, _)| key);
         let place = *self.by_key.entry(key.to_owned()).or_insert_with(|| {
-            self.groups.push(Group { key: key.to_owned(), ..Group::default() });
-            self.groups.len() - 1
+            self.found.push(Group { key: key.to_owned(), ..Group::default() });
+            self.found.len() - 1
         });
-        if let Some(group) = self.groups.get_mut(place) {
+        if let Some(group) = self.found.get_mut(place) {
             group.members.push(member.to_owned());
             group.size += size;
         }
+        true
     }
 
     /// Gives out what there is, in the order in which keys were first seen.
     pub(crate) fn take(&mut self) -> Vec<Group> {
         self.by_key.clear();
-        std::mem::take(&mut self.groups)
+        self.bytes = 0;
+        std::mem::take(&mut self.found)
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// Samples so far.
+    /// Entries listed so far. Comes again from time to time where nothing else does.
     Rows(u64),
     /// The last line, when all went well.
     Done(Outcome),

@@ -9,6 +9,8 @@ use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::schema::member_field;
 
+/// Most bytes of names in one batch: Arrow counts them in 32 bits with a sign.
+const MAX_TEXT_BYTES: usize = 1 << 30;
 /// Characters of a snapshot's identity, out of a SHA-256.
 const ID_CHARS: usize = 32;
 
@@ -36,6 +38,7 @@ pub(crate) struct Columns {
     length: Int64Builder,
     size: Int64Builder,
     rows: usize,
+    text_bytes: usize,
     hasher: Hasher,
 }
 
@@ -49,6 +52,7 @@ impl Columns {
             length: Int64Builder::new(),
             size: Int64Builder::new(),
             rows: 0,
+            text_bytes: 0,
             hasher: Hasher::new(ChecksumType::Sha256),
         }
     }
@@ -58,7 +62,22 @@ impl Columns {
         self.rows
     }
 
-    pub(crate) fn push(&mut self, row: &Row<'_>) {
+    /// Adds a row.
+    ///
+    /// # Errors
+    ///
+    /// The names of a batch are too long together.
+    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), ArrowError> {
+        let members: usize = row.members.unwrap_or_default().iter().map(String::len).sum();
+        self.text_bytes += row.key.map_or(0, str::len) + row.object.len() + members;
+        if self.text_bytes > MAX_TEXT_BYTES {
+            return Err(ArrowError::InvalidArgumentError(format!(
+                "the names of {} samples before \"{}\" take more than {} GiB: use shorter names, or fewer files per sample",
+                self.rows,
+                row.object,
+                MAX_TEXT_BYTES >> 30
+            )));
+        }
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.key.append_option(row.key);
         self.object.append_value(row.object);
@@ -71,6 +90,7 @@ impl Columns {
         self.size.append_value(signed(row.size));
         self.rows += 1;
         self.digest(row);
+        Ok(())
     }
 
     /// Every field with its length before it, so that no two lists of rows read the same.
@@ -92,7 +112,7 @@ impl Columns {
     }
 
     pub(crate) fn batch(&mut self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-        self.rows = 0;
+        (self.rows, self.text_bytes) = (0, 0);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.key.finish()),
             Arc::new(self.object.finish()),

@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 use std::io::Write;
 
-use aistore_core::list::{ENTRY_IN_ARCHIVE, ENTRY_IS_DIR, ENTRY_STATUS_MASK, ListEntry};
+use aistore_core::archive::Format;
+use aistore_core::list::{
+    ENTRY_IN_ARCHIVE, ENTRY_IS_ARCHIVE, ENTRY_IS_DIR, ENTRY_STATUS_MASK, ListEntry,
+};
 use arrow_schema::ArrowError;
 use serde::{Deserialize, Serialize};
 
-use crate::group::Groups;
+use crate::group::{Groups, MAX_BYTES};
 use crate::rows::Row;
 use crate::writer::SnapshotWriter;
 
@@ -101,7 +104,7 @@ impl Filler {
     ///
     /// # Errors
     ///
-    /// Those of writing and of `wanted`.
+    /// Those of writing and of `wanted`, and shards that cannot be read or have too many files.
     pub fn take<W, E>(
         &mut self,
         writer: &mut SnapshotWriter<W>,
@@ -114,7 +117,7 @@ impl Filler {
     {
         for entry in entries {
             if entry.flags & ENTRY_IN_ARCHIVE != 0 {
-                self.add_member(entry);
+                self.add_member(entry)?;
                 continue;
             }
             self.push_ended(writer, &entry.name)?;
@@ -122,6 +125,7 @@ impl Filler {
                 continue;
             }
             if self.selection.shards {
+                check_readable(entry)?;
                 self.open.push((entry.name.clone(), Groups::default()));
             } else {
                 self.push_whole(writer, entry)?;
@@ -175,14 +179,13 @@ impl Filler {
     }
 
     /// Adds a file to the shard that it is in: the longest of the names.
-    fn add_member(&mut self, entry: &ListEntry) {
+    fn add_member(&mut self, entry: &ListEntry) -> Result<(), ArrowError> {
         let found =
             self.open.iter_mut().rev().find_map(|(shard, groups)| {
                 inside(&entry.name, shard).map(|member| (groups, member))
             });
-        if let Some((groups, member)) = found {
-            groups.add(member, entry.size);
-        }
+        let taken = found.is_none_or(|(groups, member)| groups.add(member, entry.size));
+        if taken { Ok(()) } else { Err(too_many(&entry.name)) }
     }
 
     /// Writes the samples of shards of which nothing can come after an object of that name.
@@ -215,6 +218,24 @@ fn push_groups<W: Write>(
         })?;
     }
     Ok(())
+}
+
+/// A listing marks the shards whose files it has; one that it cannot read would lose its samples without a word.
+fn check_readable(entry: &ListEntry) -> Result<(), ArrowError> {
+    if Format::by_name(&entry.name).is_none() || entry.flags & ENTRY_IS_ARCHIVE != 0 {
+        return Ok(());
+    }
+    Err(ArrowError::InvalidArgumentError(format!(
+        "\"{}\" cannot be read as an archive: put it again or delete it, or leave it out by prefix, suffixes or template",
+        entry.name
+    )))
+}
+
+fn too_many(file: &str) -> ArrowError {
+    ArrowError::InvalidArgumentError(format!(
+        "\"{file}\": the names of the files of its shard take more than {} MiB: make smaller shards",
+        MAX_BYTES >> 20
+    ))
 }
 
 /// The name inside a shard.
@@ -270,11 +291,11 @@ mod tests {
     fn files_of_a_shard_are_grouped_across_pages() {
         let inside = |name| entry(name, 3, ENTRY_IN_ARCHIVE);
         let entries = [
-            entry("s.tar", 99, 0),
+            entry("s.tar", 99, ENTRY_IS_ARCHIVE),
             inside("s.tar/1.jpg"),
             inside("s.tar/1.cls"),
             inside("s.tar/2.jpg"),
-            entry("t.tar", 99, 0),
+            entry("t.tar", 99, ENTRY_IS_ARCHIVE),
             inside("t.tar/1.jpg"),
         ];
         let (snapshot, ..) = made(Selection { shards: true, ..Selection::default() }, &entries);
@@ -282,10 +303,20 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_cannot_be_read_is_named() {
+        let mut writer = SnapshotWriter::new(Vec::new(), "@#b").unwrap();
+        let mut filler = Filler::new(Selection { shards: true, ..Selection::default() });
+        let entries = [entry("readme", 9, 0), entry("broken.tar", 99, 0)];
+        let taken = filler.take(&mut writer, &entries, |_| Ok::<_, ArrowError>(true));
+        let text = taken.unwrap_err().to_string();
+        assert!(text.contains("\"broken.tar\" cannot be read"), "{text}");
+    }
+
+    #[test]
     fn objects_between_a_shard_and_its_files_lose_none() {
         let inside = |name| entry(name, 3, ENTRY_IN_ARCHIVE);
         let entries = [
-            entry("s.tar", 99, 0),
+            entry("s.tar", 99, ENTRY_IS_ARCHIVE),
             entry("s.tar-old", 99, 0),
             inside("s.tar-old/9.jpg"),
             entry("s.tar.idx", 9, 0),

@@ -8,6 +8,9 @@ use arrow_schema::{ArrowError, SchemaRef};
 use crate::rows::{Columns, Row};
 use crate::schema::{BATCH_ROWS, META_BATCH_ROWS, META_ID, META_ROWS, schema};
 
+/// Most samples: some 400 GB of file.
+const MAX_ROWS: u64 = 1 << 32;
+
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
@@ -46,9 +49,14 @@ impl<W: Write> SnapshotWriter<W> {
     ///
     /// # Errors
     ///
-    /// Those of writing.
+    /// Those of writing, and too many samples.
     pub fn push(&mut self, row: &Row<'_>) -> Result<(), ArrowError> {
-        self.columns.push(row);
+        if self.total == MAX_ROWS {
+            return Err(ArrowError::InvalidArgumentError(format!(
+                "a snapshot has at most {MAX_ROWS} samples: raise range_bytes, or make several"
+            )));
+        }
+        self.columns.push(row)?;
         self.total += 1;
         if self.columns.rows() >= BATCH_ROWS { self.write_batch() } else { Ok(()) }
     }

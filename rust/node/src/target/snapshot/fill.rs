@@ -9,6 +9,7 @@ use aistore_snapshot::{Filler, Made, Outcome, Selection, SnapshotWriter, TAIL_BY
 use aistore_store::{ObjectReader, ObjectWriter, PutOptions, StoreError};
 use arrow_schema::ArrowError;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::super::failure::store_failure;
 use super::super::objects::{ObjectRef, Objects};
@@ -24,11 +25,17 @@ pub(super) enum Page {
 }
 
 /// Where the bytes go; nowhere, if only the identity is wanted.
-struct Out(Option<ObjectWriter>);
+struct Out {
+    writer: Option<ObjectWriter>,
+    stop: CancellationToken,
+}
 
 impl Write for Out {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if let Some(writer) = &mut self.0 {
+        if self.stop.is_cancelled() {
+            return Err(io::Error::other("nobody waits for the snapshot any more"));
+        }
+        if let Some(writer) = &mut self.writer {
             writer.write(buf).map_err(io::Error::other)?;
         }
         Ok(buf.len())
@@ -39,23 +46,20 @@ impl Write for Out {
     }
 }
 
-/// Takes pages until the last and stores the snapshot, if there is none of that name yet (`options` given).
+/// Takes pages until the last, or `stop`, and stores the snapshot, if there is none of that name yet (`options` given).
 pub(super) fn fill(
     objects: &Arc<Objects>,
     object: &ObjectRef,
     selection: Selection,
     options: Option<PutOptions>,
     mut pages: mpsc::Receiver<Page>,
+    stop: CancellationToken,
 ) -> Result<Outcome, ApiError> {
     let cname = object.cname();
     let failed = |err: ArrowError| write_failure(err, &cname);
-    let out = match options {
-        None => Out(None),
-        Some(options) => {
-            let begun = objects.store.begin_put(object.bid, &object.uname, &object.name, options);
-            Out(Some(begun.map_err(|err| store_failure(&err, &cname))?))
-        }
-    };
+    let begin = |options| objects.store.begin_put(object.bid, &object.uname, &object.name, options);
+    let writer = options.map(begin).transpose().map_err(|err| store_failure(&err, &cname))?;
+    let out = Out { writer, stop };
     let mut writer =
         SnapshotWriter::new(BufWriter::new(out), &object.bucket.uname()).map_err(failed)?;
     let mut filler = Filler::new(selection);
@@ -78,7 +82,7 @@ pub(super) fn fill(
         return Ok(outcome);
     }
     let out = out.into_inner().map_err(|err| failed(err.into_error().into()))?;
-    if let Some(writer) = out.0 {
+    if let Some(writer) = out.writer {
         let done = writer.finish();
         objects.readers.invalidate(&object.uname);
         match done {
@@ -134,6 +138,8 @@ fn write_failure(err: ArrowError, cname: &str) -> ApiError {
             Ok(err) => store_failure(&err, cname),
             Err(_) => ApiError::internal(format!("{cname}: {text}")),
         },
+        // Of what was selected.
+        ArrowError::InvalidArgumentError(text) => ApiError::bad_request(format!("{cname}: {text}")),
         err => ApiError::internal(format!("{cname}: {err}")),
     }
 }

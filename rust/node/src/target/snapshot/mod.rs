@@ -4,6 +4,7 @@
 mod fill;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aistore_core::error::ApiError;
@@ -20,9 +21,11 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use self::fill::{Page, fill};
 use super::Target;
+use super::buffers::Pieces;
 use super::objects::ObjectRef;
 use super::place::Found;
 use super::put::{Given, put_options};
@@ -37,6 +40,8 @@ pub(super) const MAX_AT_ONCE: usize = 4;
 const AHEAD: usize = 2;
 /// A page is asked for again, of any gateway, for this long.
 const RETRY_LIMIT: Duration = Duration::from_secs(30);
+/// A line is sent at least as often.
+const STILL_THERE: Duration = Duration::from_secs(5);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(300);
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -47,7 +52,14 @@ struct Making {
     selection: Selection,
     /// Whether there is an object of that name already, so that only the identity is wanted.
     present: bool,
+    /// Entries listed so far.
+    seen: AtomicU64,
+}
+
+/// What whoever writes holds until he has ended.
+struct Held {
     _turn: OwnedSemaphorePermit,
+    _memory: Pieces,
 }
 
 impl Target {
@@ -78,11 +90,18 @@ impl Target {
         let present = self.current(&object).await?.is_some();
         let given = Given { if_absent: true, ..Given::default() };
         let options = put_options(props, given);
-        let making = Making { object, selection, present, _turn: turn };
+        let memory = memory_for(&self.objects, &cname, None, options.copies as u64).await?;
+        let held = Held { _turn: turn, _memory: memory };
+        let making = Making { object, selection, present, seen: AtomicU64::new(0) };
         let (lines, sent) = mpsc::channel(AHEAD);
         let target = Arc::clone(self);
         self.ctx.tasks.spawn_until_stop(async move {
-            let done = target.make(&making, options, &lines).await;
+            let done = tokio::select! {
+                done = target.make(&making, options, held, &lines) => done,
+                // The client is gone, and what was written goes too.
+                () = lines.closed() => return,
+                () = still_there(&making, &lines) => return,
+            };
             let last = done.map_or_else(
                 |err| Report::Error { status: err.status, tcode: err.tcode, message: err.message },
                 Report::Done,
@@ -105,18 +124,19 @@ impl Target {
         self: &Arc<Self>,
         making: &Making,
         options: aistore_store::PutOptions,
+        held: Held,
         lines: &mpsc::Sender<Report>,
     ) -> Result<Outcome, ApiError> {
         let object = &making.object;
-        let copies = options.copies as u64;
-        let memory = memory_for(&self.objects, &object.cname(), None, copies).await?;
+        let stop = CancellationToken::new();
+        let _stop = stop.clone().drop_guard();
         let _writing = self.objects.writing.begin(&object.uname);
         let (pages, given) = mpsc::channel(AHEAD);
         let (objects, named) = (Arc::clone(&self.objects), object.clone());
         let (selection, options) = (making.selection.clone(), (!making.present).then_some(options));
         let filling = tokio::task::spawn_blocking(move || {
-            let done = fill(&objects, &named, selection, options, given);
-            drop(memory);
+            let done = fill(&objects, &named, selection, options, given, stop);
+            drop(held);
             done
         });
         let listed = self.list_into(making, &pages, lines).await;
@@ -151,16 +171,16 @@ impl Target {
             flags: if selection.shards { FLAG_ARCH_DIR } else { 0 },
             ..ListMsg::default()
         };
-        let mut seen = 0;
+        let mut gateway = String::new();
         loop {
-            let page = self.list_page(making, &message).await?;
-            seen += page.entries.len() as u64;
+            let page = self.list_page(making, &message, &mut gateway).await?;
+            let listed = page.entries.len() as u64;
+            let seen = making.seen.fetch_add(listed, Ordering::Relaxed) + listed;
             message.uuid = page.uuid;
             message.continuation_token = page.continuation_token;
             if pages.send(Page::Entries(page.entries)).await.is_err() {
                 return Err(ApiError::new(GONE.0, "", GONE.1));
             }
-            // The client is gone, and what was written goes too.
             if lines.send(Report::Rows(seen)).await.is_err() {
                 return Err(ApiError::internal("the client went away"));
             }
@@ -170,8 +190,13 @@ impl Target {
         }
     }
 
-    /// One page of the whole bucket, from any gateway.
-    async fn list_page(&self, making: &Making, message: &ListMsg) -> Result<ListPage, ApiError> {
+    /// One page of the whole bucket, from any gateway; first from the one that answered last.
+    async fn list_page(
+        &self,
+        making: &Making,
+        message: &ListMsg,
+        last: &mut String,
+    ) -> Result<ListPage, ApiError> {
         let bucket = &making.object.bucket;
         let value = serde_json::to_value(message)
             .and_then(|value| serde_json::to_vec(&ActionMsg::new("list", value)))
@@ -185,7 +210,9 @@ impl Target {
                 return Err(ApiError::bucket_not_found(bucket));
             }
             let mut failure = ApiError::unavailable("no gateway is in the cluster map");
-            for gateway in state.smap.pmap.values() {
+            let mut gateways: Vec<_> = state.smap.pmap.values().collect();
+            gateways.sort_by_key(|gateway| gateway.daemon_id != *last);
+            for gateway in gateways {
                 let url = format!(
                     "{}/v1/buckets/{}?provider={}&namespace={}",
                     gateway.url(),
@@ -198,11 +225,13 @@ impl Target {
                 let asked = self.ctx.intra.bytes(Method::GET, &url, headers, body, limit).await;
                 match asked {
                     Ok((_, page)) => {
+                        last.clone_from(&gateway.daemon_id);
                         return ListPage::from_msgpack(&page).map_err(|err| {
                             ApiError::internal(format!("listing of \"{bucket}\": {err}"))
                         });
                     }
-                    Err(err) if matches!(err.status, 429 | 500..) => failure = err,
+                    // 404: one that has not heard of the bucket yet, which this node knows.
+                    Err(err) if matches!(err.status, 404 | 429 | 500..) => failure = err,
                     Err(err) => return Err(err),
                 }
             }
@@ -211,6 +240,16 @@ impl Target {
             }
             tokio::time::sleep(PAUSE).await;
             self.ctx.catch_up(None).await;
+        }
+    }
+}
+
+/// Says from time to time that the work goes on; a client that hears nothing gives up.
+async fn still_there(making: &Making, lines: &mpsc::Sender<Report>) {
+    loop {
+        tokio::time::sleep(STILL_THERE).await;
+        if lines.send(Report::Rows(making.seen.load(Ordering::Relaxed))).await.is_err() {
+            return;
         }
     }
 }
