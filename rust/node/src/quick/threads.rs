@@ -37,8 +37,8 @@ impl Threads {
         let end = CancellationToken::new();
         let threads = (0..count).map(|_| Thread::start(end.clone())).collect::<io::Result<_>>();
         // Before the error goes, so that those that did start end.
-        let _end = end.drop_guard();
-        Ok(Self { threads: threads?, _end })
+        let guard = end.drop_guard();
+        Ok(Self { threads: threads?, _end: guard })
     }
 
     /// [`QuickIo::alone`] on one of the threads. The connection belongs to the caller's runtime before and after.
