@@ -1,7 +1,7 @@
 //! Health check of mountpaths: a disk that fails is taken out of use before it fails everybody.
 //!
-//! The store counts I/O errors. When a mountpath has too many in a short time, or when an administrator asks,
-//! files are written to it and read back; if that fails too, the mountpath is disabled, unless it is the last
+//! The store counts I/O errors. When a mountpath has too many in a short time, when it takes no more changes because a
+//! write of its index or a sync failed, or when an administrator asks, files are written to it and read back; if that fails too, the mountpath is disabled, unless it is the last
 //! one. What only it holds cannot be read then until it is enabled again; what has copies is served from them,
 //! and a resilver makes new ones.
 
@@ -153,6 +153,8 @@ pub(crate) async fn watch(target: Arc<Target>) {
         let conf = target.ctx.config().fshc.clone();
         let (limit, span) = (u64::from(conf.io_err_limit), conf.io_err_time.0);
         let missing = missing(&target).await;
+        // One failure is enough for that, and what is refused since is none of the disk.
+        let refusing = target.store().refusing();
         for (path, errors) in errors {
             let now = Instant::now();
             let window = windows.entry(path.clone()).or_insert_with(|| {
@@ -161,12 +163,13 @@ pub(crate) async fn watch(target: Arc<Target>) {
             });
             let failing = window.exceeds(now, errors.total(), limit, span);
             let missing = missing.contains(&path);
+            let refusing = refusing.contains(&path);
             let due = checks.get(&path).is_none_or(|last| last.is_over(now, missing));
-            if (failing || missing) && due && conf.enabled {
+            if (failing || missing || refusing) && due && conf.enabled {
                 window.restart();
                 checks.insert(path.clone(), Last { at: now, missing });
-                tracing::warn!(mountpath = %path.display(), ?errors, missing,
-                    "many I/O errors, or the disk is gone: the mountpath is checked");
+                tracing::warn!(mountpath = %path.display(), ?errors, missing, refusing,
+                    "many I/O errors, no more changes, or the disk is gone: the mountpath is checked");
                 target.ctx.metrics.health_checks.inc();
                 start(&target, path);
             }
@@ -243,6 +246,12 @@ fn check_blocking(target: &Target, path: &Path, conf: &FshcConf) -> Result<Verdi
     // Of a disk that is gone, one error is enough.
     let vanished = store.missing().iter().any(|one| one == path);
     if errors.len() < limit && !vanished {
+        if store.refusing().iter().any(|one| one == path) {
+            target.ctx.disk_health.blame(path);
+            tracing::error!(mountpath = %path.display(), tried, failed = errors.len(),
+                "the mountpath passed its health check but takes no changes since a write failed: disable and enable it, or restart the node");
+            return Ok(Verdict::Kept);
+        }
         tracing::info!(mountpath = %path.display(), tried, failed = errors.len(), "the mountpath passed its health check");
         target.ctx.disk_health.forgive(path);
         return Ok(Verdict::Healthy);

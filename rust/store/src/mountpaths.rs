@@ -331,7 +331,14 @@ impl Admin {
             if self.leaving.remove(&path) == Some(Leave::Disable) {
                 self.disabled.insert(path);
             }
-            result = result.and(mountpath.close());
+            // Of one that takes no more changes this was told before, and it goes all the same.
+            let known = mountpath.has_failed();
+            match mountpath.close() {
+                Err(error) if known => {
+                    tracing::warn!(mountpath = %mountpath.path().display(), %error, "it leaves as it is");
+                }
+                closed => result = result.and(closed),
+            }
             self.departed.insert(mountpath.path().to_path_buf());
         }
         result

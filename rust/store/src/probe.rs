@@ -48,6 +48,14 @@ impl Store {
         gone.map(|one| one.path().to_path_buf()).collect()
     }
 
+    /// The mountpaths that take no more changes because something could not be written, or brought to the disk. Whether
+    /// their disks are well again does not matter: what was lost is known when they are opened anew.
+    pub fn refusing(&self) -> Vec<PathBuf> {
+        let set = self.shared.set();
+        let refusing = set.members().iter().filter(|one| one.has_failed());
+        refusing.map(|one| one.path().to_path_buf()).collect()
+    }
+
     /// Writes `files` new files to a mountpath, brings them to the disk and reads them back, and reads as
     /// many that are there. Ends early after `enough` failures.
     ///

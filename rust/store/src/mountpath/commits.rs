@@ -22,7 +22,7 @@ impl Mountpath {
     /// Refuses changes after a failed commit.
     pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
         if self.failed.load(Ordering::Relaxed) {
-            let reason = "an earlier write failed; mend the disk and restart the node".to_owned();
+            let reason = "an earlier write failed; mend the disk, then disable and enable the mountpath or restart the node".to_owned();
             return Err(StoreError::Index { path: self.files.path("index"), reason });
         }
         Ok(())
