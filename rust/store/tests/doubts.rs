@@ -203,11 +203,7 @@ fn a_record_lives_whose_death_was_lost_with_the_power() {
     let entry = [u32::try_from(offset).unwrap(), 600].map(u32::to_le_bytes).concat();
     std::fs::write(&list, [&noted[..], &entry].concat()).unwrap();
     let store = open(&fixture);
-    let deadline = std::time::Instant::now() + Duration::from_mins(1);
-    while !store.is_swept() {
-        assert!(std::time::Instant::now() < deadline, "the sweep does not end");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    support::swept(&store);
     drop(store);
     assert_eq!(std::fs::read(&list).unwrap(), noted, "of what died it says so still");
     std::fs::remove_dir_all(fixture.paths[0].join("ais/index")).unwrap();

@@ -73,6 +73,7 @@ fn a_file_that_cannot_be_synced_ends_all_changes_of_its_mountpath() {
         assert!(!ended_in_order(directory));
         let store = open(directory, 1, WritePolicy::Immediate);
         put(&store, "large", &large).unwrap();
+        support::swept(&store);
         store.close().unwrap();
         assert!(ended_in_order(directory));
     });

@@ -103,6 +103,15 @@ pub(crate) fn compacted(store: &Store) -> Compacted {
     }
 }
 
+/// Waits until what the last run left was looked through: a store that is closed before does not end in order.
+pub(crate) fn swept(store: &Store) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !store.is_swept() {
+        assert!(Instant::now() < deadline, "the sweep does not end within a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// Every blob of a mountpath that is not waste.
 pub(crate) fn blobs_on(mountpath: &Path) -> Vec<BlobInfo> {
     let mut found = Vec::new();
