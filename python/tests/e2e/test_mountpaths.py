@@ -7,18 +7,14 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support import Answer, Wire, stored_blobs, wait_until
+from disks import Disks, content, node_status
+from support import Answer, stored_blobs, wait_until
 
 import aistore
 
 COUNT = 60
-
-
-def content(index: int) -> bytes:
-    return bytes([index % 251]) * (100 + index * 977 % 70_000)
 
 
 @pytest.fixture
@@ -27,69 +23,6 @@ def single(tmp_path: Path) -> Iterator[aistore.LocalCluster]:
     root = tmp_path / "cluster"
     with aistore.LocalCluster(targets=1, mountpaths=3, root=root) as running:
         yield running
-
-
-class Disks:
-    """The mountpaths of the only target."""
-
-    def __init__(self, cluster: aistore.LocalCluster) -> None:
-        self.wire = Wire(cluster.endpoint)
-        self.target = next(iter(self.wire.send("GET", "/v1/daemon", what="smap").json()["tmap"]))
-        self.node = {"Ais-Node-Id": self.target}
-
-    def lists(self) -> dict[str, list[str]]:
-        answer = self.wire.send("GET", "/v1/reverse/daemon", headers=self.node, what="mountpaths")
-        assert answer.status == 200
-        lists: dict[str, list[str]] = answer.json()
-        return lists
-
-    def change(self, method: str, action: str, path: Any, **query: str) -> Answer:
-        return self.wire.send(
-            method,
-            "/v1/reverse/daemon/mountpaths",
-            action={"action": action, "value": path},
-            headers=self.node,
-            **query,
-        )
-
-    def log(self, severity: str) -> bytes:
-        query = {"what": "log", "severity": severity}
-        answer = self.wire.send("GET", "/v1/reverse/daemon", headers=self.node, **query)
-        return bytes(answer.body)
-
-    def wait_drained(self) -> None:
-        wait_until(lambda: not self.lists()["waiting_dd"], "the mountpath is empty", 60)
-
-    def wait_idle(self) -> None:
-        def idle() -> bool:
-            body = b'{"kind":"resilver"}'
-            running = self.wire.send("GET", "/v1/cluster", body=body, what="running_all")
-            return bool(running.json() == [])
-
-        wait_until(idle, "no resilver runs", 60)
-
-    def put(self, bucket: str, index: int) -> None:
-        done = self.wire.follow("PUT", f"/v1/objects/{bucket}/o{index}", body=content(index))
-        assert done.status == 200, done.body
-
-    def get(self, bucket: str, index: int) -> Answer:
-        return self.wire.follow("GET", f"/v1/objects/{bucket}/o{index}")
-
-    def head(self, bucket: str, index: int) -> Answer:
-        path = f"/v1/objects/{bucket}/o{index}?props=copies,location"
-        return self.wire.follow("HEAD", path)
-
-    def create(self, bucket: str, **props: Any) -> None:
-        action = {"action": "create-bck", "value": props or None}
-        assert self.wire.send("POST", f"/v1/buckets/{bucket}", action=action).status == 200
-
-    def wait_job(self, job: str) -> None:
-        def done() -> bool:
-            body = f'{{"id":"{job}"}}'.encode()
-            status = self.wire.send("GET", "/v1/cluster", body=body, what="status").json()
-            return bool(status["end_time"])
-
-        wait_until(done, f"job {job} ends", 60)
 
 
 def test_detach_under_load_fails_nobody(single: aistore.LocalCluster) -> None:
@@ -302,12 +235,6 @@ def test_the_listing_tells_copies_and_what_is_misplaced(single: aistore.LocalClu
     disks.wait_idle()
     assert list(statuses(disks, "plain").values()) == [[0]] * COUNT
     assert list(statuses(disks, "mirrored").values()) == [[0, 3]] * COUNT
-
-
-def node_status(disks: Disks) -> Any:
-    return disks.wire.send(
-        "GET", "/v1/reverse/daemon", headers=disks.node, what="node_status"
-    ).json()
 
 
 def vanish(path: str) -> None:
