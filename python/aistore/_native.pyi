@@ -397,15 +397,26 @@ class CutLines:
         """The next lines, at most so many; none = end."""
 
 @final
+class ArchiveWriter:
+    """Writes an archive (TAR, gzip, LZ4, ZIP: as `name` ends) to the file `path`."""
+
+    def __new__(cls, path: str, name: str) -> Self: ...
+    def add(self, name: str, content: bytes) -> None: ...
+    def finish(self) -> None: ...
+
+@final
 class CutBatch:
-    """Cuts of one batch, read and checked; their entries are grouped by recording."""
+    """Cuts of one batch, read and checked; their entries are grouped by recording, unless numbered from `first`."""
 
     def __new__(
         cls,
         lines: Sequence[bytes],
         format: str = "npy",  # noqa: A002
         rate: int | None = None,
+        first: int | None = None,
     ) -> Self: ...
+    def file_names(self) -> list[str]:
+        """What each entry is called in an archive, for numbered cuts."""
     def cuts(self) -> list[tuple[str, int | None, int, str | None]]:
         """(name, frames, parts, what is wrong) of each cut."""
     def places(self) -> list[tuple[int, int]]:

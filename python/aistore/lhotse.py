@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from aistore import _native
+from aistore.sdk._braces import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -27,6 +31,8 @@ __all__ = ["CutError", "CutLoader"]
 
 _AT_ONCE = 64
 _MOST_LINES = 1 << 16
+# Cuts of one request while archives are written.
+_SAVED_AT_ONCE = 512
 _HEADER = 128
 _KEPT = "keep"
 # Fields of a cut that are sent.
@@ -113,6 +119,74 @@ class CutLoader:
             cuts = _native.CutBatch(batch, "npy", self._rate)
             yield [name for name, _, _, _ in cuts.cuts()], self._read(cuts)
 
+    def save(
+        self,
+        cuts: str | os.PathLike[str] | Iterable[Any],
+        output: str | os.PathLike[str],
+        batch_size: int | None = None,
+    ) -> list[Path]:
+        """Writes cuts into archives of WAV files, `<id>.wav` each, in their order.
+
+        An archive has its name when it is complete. With `on_fault="keep"` cuts that cannot be
+        had are left out.
+
+        Args:
+            cuts: A local manifest, a `CutSet`, or dictionaries of the same form.
+            output: The archive: `.tar`, `.tar.gz`, `.tgz`, `.tar.lz4` or `.zip`. With `batch_size`
+                a template of names, such as `b-{001..999}.tar`.
+            batch_size: Cuts of one archive; without it one archive has all.
+
+        Returns:
+            The archives.
+
+        Raises:
+            CutError: A cut cannot be had.
+            ValueError: Another kind of archive, or the template has fewer names than there are
+                batches.
+        """
+        if batch_size is not None and not 1 <= batch_size <= _MOST_LINES:
+            raise ValueError(f"batch_size {batch_size}: expected 1 to {_MOST_LINES}")
+        text = os.fspath(output)
+        names = iter([text]) if batch_size is None else expand(text)
+        take = _taker(cuts)
+        saved: list[Path] = []
+        number = 1
+        ahead = take(min(_SAVED_AT_ONCE, batch_size or _SAVED_AT_ONCE))
+        while ahead:
+            name = next(names, None)
+            if name is None:
+                raise ValueError(
+                    f"template {text!r} has fewer names than there are batches: widen its range"
+                )
+            with _archive(Path(name)) as archive:
+                left = batch_size
+                while ahead:
+                    self._save(ahead, number, archive)
+                    number += len(ahead)
+                    left = None if left is None else left - len(ahead)
+                    ahead = take(_SAVED_AT_ONCE if left is None else min(_SAVED_AT_ONCE, left))
+            saved.append(Path(name))
+            ahead = take(min(_SAVED_AT_ONCE, batch_size or _SAVED_AT_ONCE))
+        return saved
+
+    def _save(self, lines: list[bytes], first: int, archive: _native.ArchiveWriter) -> None:
+        batch = _native.CutBatch(lines, "wav", self._rate, first)
+        cuts, places, names = batch.cuts(), batch.places(), batch.file_names()
+        if not self._keep:
+            for name, _, _, fault in cuts:
+                if fault:
+                    raise CutError(name, fault)
+        if not places:
+            return
+        with self._client.request_client.native.load_cuts(self._uname, batch) as stream:
+            while items := stream.next_many(_AT_ONCE):
+                for index, content, error in items:
+                    if content is not None:
+                        archive.add(names[index], content)
+                    elif not self._keep:
+                        cut, _ = places[index]
+                        raise CutError(cuts[cut][0], error or "it could not be read")
+
     def _load(self, lines: list[bytes]) -> list[NDArray[np.float32] | CutError]:
         return self._read(_native.CutBatch(lines, "npy", self._rate))
 
@@ -139,6 +213,27 @@ class CutLoader:
             faults[at] if at in faults else _joined(parts[at], frames)
             for at, (_, frames, _, _) in enumerate(cuts)
         ]
+
+
+def _taker(cuts: str | os.PathLike[str] | Iterable[Any]) -> Callable[[int], list[bytes]]:
+    """Gives the next lines of a manifest or of cuts, at most as many as asked for; none = end."""
+    if isinstance(cuts, (str, os.PathLike)):
+        return _native.CutLines(os.fspath(cuts)).take
+    lines = map(_line, cuts)
+    return lambda most: list(islice(lines, most))
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[_native.ArchiveWriter]:
+    """An archive that has its name when it is complete, and is gone when it is not."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        archive = _native.ArchiveWriter(str(aside), path.name)
+        yield archive
+        archive.finish()
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _line(cut: Any) -> bytes:

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 pub use self::lines::{LineError, Lines, MAX_LINE_BYTES};
 pub use self::location::{Location, LocationError};
+use crate::bucket::validate_object_name;
 use crate::cut::{Cut, CutFormat, MAX_CHANNELS, Seconds};
 use crate::moss::MossIn;
 
@@ -190,6 +191,19 @@ impl CutSpec {
             MossIn { cut: Some(Box::new(cut)), ..part.location.entry() }
         };
         self.parts.iter().map(entry).collect()
+    }
+
+    /// Names of its files in an archive. `number` makes a name where its own cannot be one.
+    pub fn file_names(&self, number: u64) -> Vec<String> {
+        let base = if validate_object_name(&self.id).is_ok() && !self.id.starts_with('/') {
+            self.id.clone()
+        } else {
+            format!("cut-{number}")
+        };
+        if self.parts.len() == 1 {
+            return vec![format!("{base}.wav")];
+        }
+        (0..self.parts.len()).map(|part| format!("{base}.{part}.wav")).collect()
     }
 
     /// Frames that the manifest promises.

@@ -43,6 +43,8 @@ pub(crate) struct CutBatch {
     /// Entries grouped by recording, and cut and part of each.
     entries: Vec<MossIn>,
     places: Vec<(usize, usize)>,
+    /// What the entries are called in an archive.
+    names: Vec<String>,
 }
 
 impl CutBatch {
@@ -59,14 +61,16 @@ impl CutBatch {
 
 #[pymethods]
 impl CutBatch {
-    /// Reads cuts, each a JSON document.
+    /// Reads cuts, each a JSON document. With the number of the `first` they stay in order and have file names, else
+    /// they are grouped by recording.
     #[new]
-    #[pyo3(signature = (lines, format = "npy", rate = None))]
+    #[pyo3(signature = (lines, format = "npy", rate = None, first = None))]
     fn new(
         py: Python<'_>,
         lines: Vec<PyBackedBytes>,
         format: &str,
         rate: Option<u32>,
+        first: Option<u64>,
     ) -> PyResult<Self> {
         let format = match format {
             "npy" => CutFormat::Npy,
@@ -76,12 +80,17 @@ impl CutBatch {
                 return Err(PyValueError::new_err(text));
             }
         };
-        Ok(py.detach(|| read(lines, format, rate)))
+        Ok(py.detach(|| read(lines, (format, rate), first)))
     }
 
     /// (name, frames or nothing, parts, nothing or what is wrong) of each cut.
     fn cuts(&self) -> Vec<Row<'_>> {
         self.specs.iter().map(row).collect()
+    }
+
+    /// File name of each entry, for cuts that were numbered.
+    fn file_names(&self) -> Vec<String> {
+        self.names.clone()
     }
 
     /// (cut, part) of each entry.
@@ -107,21 +116,31 @@ fn name(line: &[u8]) -> String {
     value.get("id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn read(lines: Vec<PyBackedBytes>, format: CutFormat, rate: Option<u32>) -> CutBatch {
+fn read(
+    lines: Vec<PyBackedBytes>,
+    (format, rate): (CutFormat, Option<u32>),
+    first: Option<u64>,
+) -> CutBatch {
     let parse =
         |line: PyBackedBytes| CutSpec::parse(&line).map_err(|err| (name(&line), err.to_string()));
     let specs: Vec<_> = lines.into_iter().map(parse).collect();
     let mut asked = Vec::new();
+    let mut names = Vec::new();
     for (cut, spec) in specs.iter().enumerate() {
         let Ok(spec) = spec else { continue };
+        if let Some(first) = first {
+            names.extend(spec.file_names(first.saturating_add(cut as u64)));
+        }
         for (part, entry) in spec.entries(format, rate).into_iter().enumerate() {
             asked.push((entry, (cut, part)));
         }
     }
-    // Cuts of a recording follow each other, and find it in memory.
-    asked.sort_by(|(a, _), (b, _)| {
-        (&a.uname, &a.object, &a.archpath).cmp(&(&b.uname, &b.object, &b.archpath))
-    });
+    if first.is_none() {
+        // Cuts of a recording follow each other, and find it in memory.
+        asked.sort_by(|(a, _), (b, _)| {
+            (&a.uname, &a.object, &a.archpath).cmp(&(&b.uname, &b.object, &b.archpath))
+        });
+    }
     let (entries, places) = asked.into_iter().unzip();
-    CutBatch { specs, entries, places }
+    CutBatch { specs, entries, places, names }
 }

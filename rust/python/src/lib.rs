@@ -8,6 +8,7 @@
 )]
 
 mod aio;
+mod archive;
 mod arguments;
 mod arrow;
 mod batch;
@@ -48,6 +49,7 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<aio::AioListing>()?;
     module.add_class::<aio::AioStream>()?;
     module.add_class::<aio::AioTask>()?;
+    module.add_class::<archive::ArchiveWriter>()?;
     module.add_class::<arrow::ArrowListing>()?;
     module.add_class::<cuts::CutBatch>()?;
     module.add_class::<cuts::CutLines>()?;

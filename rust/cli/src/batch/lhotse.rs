@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aistore_client::{BatchItem, Client};
 use aistore_core::archive::{Format, write::Writer};
-use aistore_core::bucket::{Bucket, validate_object_name};
+use aistore_core::bucket::Bucket;
 use aistore_core::cut::CutFormat;
 use aistore_core::cuts::{CutSpec, LineError, Lines};
 use aistore_core::moss::{MossIn, MossReq};
@@ -150,14 +150,8 @@ impl<'a> Work<'a> {
         for (number, line) in lines {
             match CutSpec::parse(&line) {
                 Ok(spec) => {
-                    let parts = spec.entries(CutFormat::Wav, self.args.sample_rate);
-                    let base = file_name(&spec.id, number);
-                    let many = parts.len() > 1;
-                    for (at, entry) in parts.into_iter().enumerate() {
-                        let part = if many { format!(".{at}") } else { String::new() };
-                        names.push(Ok(format!("{base}{part}.wav")));
-                        entries.push(entry);
-                    }
+                    entries.extend(spec.entries(CutFormat::Wav, self.args.sample_rate));
+                    names.extend(spec.file_names(number).into_iter().map(Ok));
                 }
                 Err(err) => names.push(Err(format!("line {number}: {err}"))),
             }
@@ -210,11 +204,6 @@ fn only_bucket(text: &str) -> Result<Bucket, Failure> {
             "\"{text}\" is no bucket: expected one such as ais://speech"
         ))),
     }
-}
-
-/// The name of a cut, if a file may be called so.
-fn file_name(id: &str, line: u64) -> String {
-    if validate_object_name(id).is_ok() { id.to_owned() } else { format!("cut-{line}") }
 }
 
 /// The next lines, at most so many; none = end.

@@ -30,6 +30,19 @@ fn a_cut_becomes_an_entry() {
 }
 
 #[test]
+fn files_are_called_like_their_cuts() {
+    assert_eq!(parse(MONO).unwrap().file_names(7), ["c1.wav"]);
+    let named = |id: &str| parse(&format!(r#"{{"id":"{id}","audio_source":"x"}}"#)).unwrap();
+    assert_eq!(named("a/b").file_names(7), ["a/b.wav"]);
+    for id in ["", "../a", "/a"] {
+        assert_eq!(named(id).file_names(7), ["cut-7.wav"], "{id}");
+    }
+    let mut pair = parse(MONO).unwrap();
+    pair.parts.extend(pair.parts.clone());
+    assert_eq!(pair.file_names(7), ["c1.0.wav", "c1.1.wav"]);
+}
+
+#[test]
 fn recordings_are_found_where_other_tools_write_them() {
     for (text, object, archpath) in [
         (r#"{"id":"a","audio_source":"x.wav"}"#, "x.wav", ""),
