@@ -33,7 +33,7 @@ use workload::{Found, Objects, Operation, names, read};
 
 const CHILD: &str = "STORE_POWER_CHILD";
 const ROUNDS: u64 = 2;
-const POINTS: u64 = 12;
+const POINTS: u64 = 8;
 const THREADS: u64 = 3;
 const MOUNTPATHS: usize = 3;
 /// Small, so that segments fill up and are compacted.
