@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use aistore_core::error::ApiError;
 use futures_util::task::AtomicWaker;
 
 use super::{Budget, Permit, Purpose};
@@ -53,17 +52,6 @@ impl Lender {
         let budget = Budget::default();
         let permit = budget.try_take(Purpose::Replies, 1 << 30).unwrap_or_default();
         Self::new(budget, Purpose::Replies, permit)
-    }
-
-    /// Memory besides what was reserved, as long as half of all stays free for those who cannot do without.
-    pub(crate) fn spare(&self, bytes: u64) -> Option<Permit> {
-        let (budget, purpose) = (&self.0.budget, self.0.purpose);
-        budget.is_plenty_without(purpose, bytes).then(|| budget.try_take(purpose, bytes))?
-    }
-
-    /// Memory besides what was reserved, waiting for it. `what` begins the message of a refusal.
-    pub(crate) async fn more(&self, bytes: u64, what: &str) -> Result<Permit, ApiError> {
-        self.0.budget.take_late(self.0.purpose, bytes, what).await
     }
 
     /// What was reserved, for another use; none while something is lent, or another clone is there.

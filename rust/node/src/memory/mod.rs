@@ -54,18 +54,28 @@ pub(crate) enum Purpose {
     Bodies,
     /// Pages of listings.
     Listings,
+    /// Cuts of recordings, from the first sample until they are sent. Apart from batches, which hold memory while
+    /// they wait for these.
+    Cuts,
 }
 
 impl Purpose {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Uploads, Self::Replies, Self::Batches, Self::Frames, Self::Bodies, Self::Listings];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Uploads,
+        Self::Replies,
+        Self::Batches,
+        Self::Frames,
+        Self::Bodies,
+        Self::Listings,
+        Self::Cuts,
+    ];
 
     /// Part of what is left of the budget after the caches.
     fn percent(self) -> u64 {
         match self {
-            Self::Uploads | Self::Replies => 25,
+            Self::Uploads | Self::Replies => 20,
             Self::Batches | Self::Bodies => 15,
-            Self::Frames | Self::Listings => 10,
+            Self::Frames | Self::Listings | Self::Cuts => 10,
         }
     }
 
@@ -78,6 +88,7 @@ impl Purpose {
             Self::Frames => "frames",
             Self::Bodies => "bodies",
             Self::Listings => "listings",
+            Self::Cuts => "cuts",
         }
     }
 }
@@ -213,7 +224,7 @@ impl Budget {
     }
 
     fn account(&self, purpose: Purpose) -> &Account {
-        let [uploads, replies, batches, frames, bodies, listings] = &self.0.accounts;
+        let [uploads, replies, batches, frames, bodies, listings, cuts] = &self.0.accounts;
         match purpose {
             Purpose::Uploads => uploads,
             Purpose::Replies => replies,
@@ -221,18 +232,21 @@ impl Budget {
             Purpose::Frames => frames,
             Purpose::Bodies => bodies,
             Purpose::Listings => listings,
+            Purpose::Cuts => cuts,
         }
     }
 
     /// Whether at least half of a share is free, so that a request may take more than it needs.
     pub(crate) fn is_plenty(&self, purpose: Purpose) -> bool {
-        self.is_plenty_without(purpose, 0)
+        let account = self.account(purpose);
+        account.free_bytes() >= account.bytes / 2
     }
 
-    /// Whether at least half of a share stays free when so many bytes of it are taken.
-    pub(crate) fn is_plenty_without(&self, purpose: Purpose, bytes: u64) -> bool {
+    /// Takes memory ahead of its time, if three quarters of the share stay free for those whose time it is.
+    pub(crate) fn spare(&self, purpose: Purpose, bytes: u64) -> Option<Permit> {
         let account = self.account(purpose);
-        account.free_bytes() >= (account.bytes / 2).saturating_add(bytes)
+        let least = (account.bytes / 4 * 3).saturating_add(bytes);
+        (account.free_bytes() >= least).then(|| account.try_take(bytes))?
     }
 }
 

@@ -7,7 +7,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use aistore_core::error::ApiError;
 use bytes::Bytes;
 
 use crate::memory::{Budget, Lease, Lender, Permit, Purpose};
@@ -164,14 +163,9 @@ impl Pieces {
         self.pool.lend(self.lender.lend(BUFFER_BYTES as u64))
     }
 
-    /// Memory besides what was reserved, as long as half of all stays free.
-    pub(crate) fn spare(&self, bytes: u64) -> Option<Permit> {
-        self.lender.spare(bytes)
-    }
-
-    /// Memory besides what was reserved, waiting for it. `what` begins the message of a refusal.
-    pub(crate) async fn more(&self, bytes: u64, what: &str) -> Result<Permit, ApiError> {
-        self.lender.more(bytes, what).await
+    /// The budget that they are part of.
+    pub(crate) fn budget(&self) -> &Budget {
+        self.pool.budget()
     }
 
     /// Waits until so many buffers of what was reserved are free.

@@ -9,9 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use aistore_audio::{AudioError, Planned, Recording, Source};
 use aistore_core::cut::Cut;
 use aistore_core::error::ApiError;
+use aistore_core::units::human_size;
 use bytes::Bytes;
 
-use crate::memory::Permit;
+use crate::memory::{Budget, Permit, Purpose};
 use crate::target::archive::{Gone, Packed, unpack_failure};
 use crate::target::buffers::Pieces;
 use crate::target::failure::read_failure;
@@ -23,6 +24,10 @@ use crate::tasks::lost_task;
 const DECODER_BYTES: u64 = 4 << 20;
 /// Largest recording that is unpacked to be cut.
 const MAX_UNPACKED_BYTES: u64 = 256 << 20;
+/// Parts of the memory for cuts that one cut, and the one recording that is unpacked, may have. A quarter more goes to
+/// cuts that are made ahead, so none of these waits for another that waits.
+const CUT_DIVISOR: u64 = 2;
+const UNPACKED_DIVISOR: u64 = 4;
 
 /// A cut whose recording was opened.
 pub(crate) struct Opened {
@@ -76,7 +81,7 @@ impl Opened {
                 ),
             ));
         }
-        let permit = pieces.more(packed.size, &cname).await.map_err(of_this_entry)?;
+        let permit = take(pieces.budget(), packed.size, UNPACKED_DIVISOR, &cname).await?;
         let turn = objects.searching().await;
         let opened = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -96,7 +101,7 @@ impl Opened {
 
     /// Decodes the cut if there is plenty of memory. Blocks on disk and processor.
     pub(crate) fn make_ahead(self, pieces: &Pieces) -> Result<Result<Made, ApiError>, Box<Self>> {
-        match pieces.spare(self.memory()) {
+        match pieces.budget().spare(Purpose::Cuts, self.memory()) {
             Some(permit) => Ok(self.make(permit)),
             None => Err(Box::new(self)),
         }
@@ -108,7 +113,8 @@ impl Opened {
         pieces: &Pieces,
         objects: &Objects,
     ) -> Result<Made, ApiError> {
-        let permit = pieces.more(self.memory(), &self.cname).await.map_err(of_this_entry)?;
+        let memory = self.memory();
+        let permit = take(pieces.budget(), memory, CUT_DIVISOR, &self.cname).await?;
         let turn = objects.searching().await;
         let made = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -127,18 +133,31 @@ impl Opened {
     }
 }
 
+/// Waits for memory that may be so large a part of that for all cuts.
+async fn take(budget: &Budget, bytes: u64, divisor: u64, cname: &str) -> Result<Permit, ApiError> {
+    let most = budget.share(Purpose::Cuts) / divisor;
+    if bytes > most {
+        let (bytes, most) = (human_size(bytes), human_size(most));
+        return Err(ApiError::new(
+            422,
+            "",
+            format!(
+                "{cname}: takes {bytes} of memory to be cut, and this node has {most} for one: ask for a shorter cut, or raise the node's --memory"
+            ),
+        ));
+    }
+    budget.take_late(Purpose::Cuts, bytes, cname).await
+}
+
 /// Decoders are made by others: one that panics has met a damaged recording.
 fn guarded<T>(work: impl FnOnce() -> Result<T, AudioError>) -> Result<T, AudioError> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(AudioError::Damaged("its decoder gave up".to_owned())))
 }
 
-/// What is wrong with one recording, or too much for this node, ends nothing else.
+/// What is wrong with one recording ends nothing else.
 pub(crate) fn of_this_entry(error: ApiError) -> ApiError {
-    match error.status {
-        400 | 413 => ApiError { status: 422, ..error },
-        _ => error,
-    }
+    if error.status == 400 { ApiError { status: 422, ..error } } else { error }
 }
 
 fn failure(err: &AudioError, cname: &str) -> ApiError {
