@@ -7,6 +7,7 @@ import json
 import struct
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +298,35 @@ def test_one_byte_wrong_in_a_flac(client: Client, bucket: Bucket) -> None:
     assert isinstance(middle, CutError)
     assert "damaged" in str(middle)
     assert np.array_equal(end, whole[:, 5 * RATE :])  # type: ignore[arg-type]
+
+
+def test_cuts_in_little_memory(tmp_path: Path) -> None:
+    """Many large cuts for several clients wait for each other; one that never fits is refused by name."""
+    rate, seconds = 48_000, 60
+    content = encode(np.random.default_rng(3).normal(0, 0.1, (rate * seconds, 1)), "wav", "PCM_16",
+                     rate)  # fmt: skip
+    with LocalCluster(targets=1, root=tmp_path / "c", memory="384MiB") as cluster:
+        bucket = cluster.client().bucket("b").create()
+        bucket.object("r").get_writer().put_content(content)
+        whole = decoded(content)
+
+        def load(seed: int) -> bool:
+            starts = np.random.default_rng(seed).uniform(0, 30, 6).round(2)
+            lines = [{"id": "c", "audio_source": "r", "start": float(s), "duration": 20}
+                     for s in starts]  # fmt: skip
+            found = CutLoader(cluster.client(), bucket).load(lines)
+            places = [round(float(s) * rate) for s in starts]
+            return all(
+                np.array_equal(array, whole[:, first : first + 20 * rate])  # type: ignore[arg-type]
+                for array, first in zip(found, places, strict=True)
+            )
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(load, range(4)))
+        bucket.object("long").get_writer().put_content(
+            encode(np.zeros((rate * 300, 1)), "flac", "PCM_16", rate)
+        )
+        [fault] = CutLoader(cluster.client(), bucket, on_fault="keep").load(
+            [{"id": "all", "audio_source": "long"}]
+        )
+        assert "--memory" in str(fault), fault
