@@ -144,7 +144,7 @@ def test_slow_readers_uploads_and_batches_stay_within_the_budget(
         text = connection.getresponse().read().decode()
         connection.close()
         used = [line for line in text.splitlines() if line.startswith("ais_memory_used_bytes{")]
-        assert len(used) == 6 and f"ais_memory_budget_bytes {_BUDGET_MIB << 20}" in text
+        assert len(used) == 7 and f"ais_memory_budget_bytes {_BUDGET_MIB << 20}" in text
         return all(line.endswith(" 0") for line in used)
 
     wait_until(at_rest, "memory is given back")
