@@ -144,6 +144,28 @@ def test_recordings_that_do_not_tell_their_length(
     assert ask(wire, bucket, "silence", start=1, duration=1).status == 200
 
 
+def test_an_mp3_without_a_header(client: Client, bucket: Bucket) -> None:
+    """Nobody knows where it ends: neither is it cut off where it might, nor are its frames others."""
+    content = audio("mp3", "MPEG_LAYER_III", seconds=30)
+    # The first packet, of 32 kbit/s at 16 kHz, says how many follow.
+    assert content[288:290] == content[:2]
+    bucket.object("r").get_writer().put_content(content[288:])
+    whole = decoded(content)
+    line = {"id": "c", "audio_source": "r"}
+    loader = CutLoader(client, bucket, on_fault="keep")
+    everything, late, behind = loader.load(
+        [line, {**line, "start": 27.5, "duration": 2}, {**line, "start": 40, "duration": 1}]
+    )
+    # What the encoder needs to begin with is not known either, and stays.
+    delay = 576 + 529
+    assert isinstance(everything, np.ndarray), everything
+    assert np.abs(everything[:, delay : delay + whole.shape[1]] - whole).max() < 2e-3
+    assert isinstance(late, np.ndarray), late
+    first = int(27.5 * RATE)
+    assert np.abs(late - everything[:, first : first + 2 * RATE]).max() < 2e-3
+    assert "behind the end" in str(behind)
+
+
 def chunk(name: bytes, content: bytes) -> bytes:
     """A part of a WAV file."""
     return name + struct.pack("<I", len(content)) + content

@@ -80,7 +80,12 @@ impl Coded {
         let size = source.size();
         let (media, allowance) = Media::new(source, OPEN_BYTES);
         let stream = MediaSourceStream::new(Box::new(media), MediaSourceStreamOptions::default());
-        let coded = Self::of(stream, allowance)?;
+        let mut coded = Self::of(stream, allowance)?;
+        if coded.facts.frames.is_none() && coded.preroll == MP3_PREROLL {
+            // The reader guesses where such a file ends, and ends there; not when it cannot look ahead.
+            coded.allowance.forward_only();
+            coded = coded.again()?;
+        }
         coded.allowance.set(size.saturating_mul(2).saturating_add(READ_BYTES));
         Ok(coded)
     }
@@ -154,9 +159,14 @@ impl Coded {
                 Err(err) => return Err(failure(err)),
             }
         }
+        Ok(Some(Box::new(self.again()?)))
+    }
+
+    /// The same recording, from its start.
+    fn again(self) -> Result<Self, AudioError> {
         let mut stream = self.format.into_inner();
         stream.seek(SeekFrom::Start(0)).map_err(AudioError::reading)?;
-        Ok(Some(Box::new(Self::of(stream, self.allowance)?)))
+        Self::of(stream, self.allowance)
     }
 
     fn decode(mut self, from: u64, out: &mut Writer) -> Result<(), AudioError> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use symphonia::core::io::MediaSource;
 
@@ -10,11 +10,21 @@ use crate::recording::Source;
 
 /// Bytes that may still be read. Broken files can make a search go in circles, and headers grow without end.
 #[derive(Clone)]
-pub(crate) struct Allowance(Arc<AtomicU64>);
+pub(crate) struct Allowance(Arc<Allowed>);
+
+struct Allowed {
+    bytes: AtomicU64,
+    is_seekable: AtomicBool,
+}
 
 impl Allowance {
     pub(crate) fn set(&self, bytes: u64) {
-        self.0.store(bytes, Ordering::Relaxed);
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// From now on it can only be read forward, says the source.
+    pub(crate) fn forward_only(&self) {
+        self.0.is_seekable.store(false, Ordering::Relaxed);
     }
 }
 
@@ -26,14 +36,15 @@ pub(crate) struct Media {
 
 impl Media {
     pub(crate) fn new(source: Box<dyn Source>, bytes: u64) -> (Self, Allowance) {
-        let allowance = Allowance(Arc::new(AtomicU64::new(bytes)));
+        let (bytes, is_seekable) = (AtomicU64::new(bytes), AtomicBool::new(true));
+        let allowance = Allowance(Arc::new(Allowed { bytes, is_seekable }));
         (Self { source, allowance: allowance.clone() }, allowance)
     }
 }
 
 impl Read for Media {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = self.allowance.0.load(Ordering::Relaxed);
+        let left = self.allowance.0.bytes.load(Ordering::Relaxed);
         if left == 0 {
             return Err(io::Error::from(io::ErrorKind::QuotaExceeded));
         }
@@ -52,7 +63,7 @@ impl Seek for Media {
 
 impl MediaSource for Media {
     fn is_seekable(&self) -> bool {
-        true
+        self.allowance.0.is_seekable.load(Ordering::Relaxed)
     }
 
     fn byte_len(&self) -> Option<u64> {
