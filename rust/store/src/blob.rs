@@ -9,10 +9,13 @@ use crate::error::StoreError;
 use crate::meta::BlobId;
 use crate::mountpath::SharedMountpath;
 use crate::preallocate;
+use crate::writeback;
 
 /// Payload up to this size is held back until the end, so that a small object is written, trailer
 /// included, by one system call.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// How much a disk is told to write at once, while more is on its way.
+const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
 /// How often a stream without a size hint looks at the free space, in bytes written.
 const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -27,6 +30,8 @@ pub(crate) struct BlobWriter {
     hint: u64,
     /// Whether it is to be on the disk before a commit names it, whatever the policy of the bucket.
     durable: bool,
+    /// Whether the disk begins to write before all is here, because somebody will wait until it has.
+    early: bool,
 }
 
 impl BlobWriter {
@@ -36,7 +41,8 @@ impl BlobWriter {
         mountpath.space.check(&mountpath.files, hint)?;
         let hinted = usize::try_from(hint).unwrap_or(usize::MAX);
         let buffer = Vec::with_capacity(if hinted <= BUFFER_BYTES { hinted } else { 0 });
-        Ok(Self { mountpath, buffer, file: None, size: 0, checked: hint, hint, durable: false })
+        let (durable, early) = (false, false);
+        Ok(Self { mountpath, buffer, file: None, size: 0, checked: hint, hint, durable, early })
     }
 
     /// Starts a blob without payload, which describes what is stored already: on a disk that takes nothing
@@ -45,13 +51,20 @@ impl BlobWriter {
         mountpath.check_writable()?;
         mountpath.space.check_reserve(&mountpath.files, 0)?;
         let buffer = Vec::new();
-        Ok(Self { mountpath, buffer, file: None, size: 0, checked: 0, hint: 0, durable: false })
+        let (durable, early) = (false, false);
+        Ok(Self { mountpath, buffer, file: None, size: 0, checked: 0, hint: 0, durable, early })
+    }
+
+    /// Follows the policy of that bucket while it is written; it is asked again at the end.
+    pub(crate) fn for_bucket(mut self, bid: u64) -> Self {
+        self.early = self.mountpath.policies.promise(bid).is_immediate();
+        self
     }
 
     /// Makes this blob take the place of what may have been on the disk for long: a bucket's policy is about
     /// changes, not about what the store moves by itself.
     pub(crate) fn durably(mut self) -> Self {
-        self.durable = true;
+        (self.durable, self.early) = (true, true);
         self
     }
 
@@ -76,7 +89,13 @@ impl BlobWriter {
             self.checked = self.size + SPACE_CHECK_BYTES;
         }
         let buffer = std::mem::take(&mut self.buffer);
-        self.file()?.append(&buffer, bytes)
+        let early = self.early;
+        let file = self.file()?;
+        file.append(&buffer, bytes)?;
+        if early {
+            file.write_back();
+        }
+        Ok(())
     }
 
     /// Moves what was written so far to another mountpath.
@@ -133,12 +152,15 @@ struct TmpFile {
     mountpath: SharedMountpath,
     name: Option<String>,
     file: File,
+    written: u64,
+    /// Of these the disk was told.
+    told: u64,
 }
 
 impl TmpFile {
     fn create(mountpath: SharedMountpath) -> Result<Self, StoreError> {
         let (name, file) = mountpath.files.create_tmp()?;
-        Ok(Self { mountpath, name: Some(name), file })
+        Ok(Self { mountpath, name: Some(name), file, written: 0, told: 0 })
     }
 
     /// Takes space for so many bytes at once.
@@ -157,7 +179,18 @@ impl TmpFile {
 
     fn append(&mut self, first: &[u8], second: &[u8]) -> Result<(), StoreError> {
         write_both(&mut self.file, first, second)
-            .map_err(|source| StoreError::io(self.mountpath.path(), "write to", source))
+            .map_err(|source| StoreError::io(self.mountpath.path(), "write to", source))?;
+        self.written += (first.len() + second.len()) as u64;
+        Ok(())
+    }
+
+    /// Has the disk begin with what came since the last time, if that is worth it.
+    fn write_back(&mut self) {
+        let more = self.written - self.told;
+        if more >= WRITE_BACK_BYTES {
+            writeback::begin(&self.file, self.told, more);
+            self.told = self.written;
+        }
     }
 
     /// Appends everything written so far to `other`.

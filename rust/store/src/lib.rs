@@ -106,6 +106,7 @@ mod usage;
 #[cfg(test)]
 #[path = "../tests/verbs/mod.rs"]
 mod verbs;
+mod writeback;
 mod writer;
 
 pub use appends::{AppendId, AppendState, AppendWriter};

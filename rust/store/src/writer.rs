@@ -80,12 +80,12 @@ impl ObjectWriter {
         let at = options.first_cut();
         let hint = hint.min(at.unwrap_or(u64::MAX));
         let copies = store.set().ranked(uname, options.copies).into_iter().skip(1);
-        let copies = copies.map(|mountpath| BlobWriter::new(mountpath, hint));
-        let copies = copies.collect::<Result<Vec<_>, _>>()?;
+        let copies = copies.map(|mountpath| Ok(BlobWriter::new(mountpath, hint)?.for_bucket(bid)));
+        let copies = copies.collect::<Result<Vec<_>, StoreError>>()?;
         if copies.len() + 1 < options.copies {
             tracing::debug!(name, wanted = options.copies, "too few mountpaths for as many copies");
         }
-        let blob = BlobWriter::new(Arc::clone(&home), hint)?;
+        let blob = BlobWriter::new(Arc::clone(&home), hint)?.for_bucket(bid);
         let second = match &options.expected {
             Some((kind, _)) if *kind != options.checksum && *kind != ChecksumType::None => {
                 Some(Hasher::new(*kind))
@@ -156,9 +156,11 @@ impl ObjectWriter {
         let set = self.store.set();
         // Each copy of a part on another mountpath; fewer when some left meanwhile.
         let most = (1 + self.copies.len()).min(set.available().len());
-        let begin =
-            |rank| BlobWriter::new(Arc::clone(set.spread(&self.uname, number + 1 + rank)), 0);
-        let mut next = (0..most).map(begin).collect::<Result<Vec<_>, _>>()?;
+        let begin = |rank| {
+            let mountpath = set.spread(&self.uname, number + 1 + rank);
+            Ok(BlobWriter::new(Arc::clone(mountpath), 0)?.for_bucket(self.bid))
+        };
+        let mut next = (0..most).map(begin).collect::<Result<Vec<_>, StoreError>>()?;
         let main = next.remove(0);
         self.publish_part(main, next)?;
         if let Some(cut) = &mut self.cut {

@@ -78,7 +78,7 @@ impl Store {
         }
         let session = shared.session(bid, name, id)?;
         let mountpath = Arc::clone(shared.set().spread(&session.record.uname, nth));
-        let blob = BlobWriter::new(mountpath, options.size_hint)?;
+        let blob = BlobWriter::new(mountpath, options.size_hint)?.for_bucket(bid);
         let expected = options.expected.as_ref().map(|(kind, _)| Hasher::new(*kind));
         let md5 = options.md5.then(|| Hasher::new(ChecksumType::Md5));
         Ok(PartWriter {
