@@ -453,8 +453,10 @@ class SnapshotTable:
     @property
     def bucket(self) -> str: ...
     def __len__(self) -> int: ...
-    def row(self, index: int) -> tuple[str, str, list[str] | None, int | None, int | None, int]:
-        """(key, object, members, start, length, size) of a sample."""
+    def row(
+        self, index: int
+    ) -> tuple[str, str, list[str] | None, int | None, int | None, int, float | None, float | None]:
+        """(key, object, members, start, length, size, at_second, seconds) of a sample."""
     def read(
         self, client: Client, indices: Sequence[int]
     ) -> tuple[BatchStream, list[tuple[str, list[str] | None]]]:
@@ -473,6 +475,8 @@ class SnapshotWriter:
         start: int | None = None,
         length: int | None = None,
         size: int = 0,
+        at_second: float | None = None,
+        seconds: float | None = None,
     ) -> None: ...
     def add_listing(
         self,

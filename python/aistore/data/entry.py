@@ -15,6 +15,10 @@ class Entry(NamedTuple):
         start: First byte; None for all.
         length: Number of bytes; goes with `start`.
         size: Bytes of the sample, if known.
+        at_second: Where a part of a recording begins, in seconds; the sample is a WAV file of the
+            part, cut to exact frames where the recording lies. Object or, with one of `members`,
+            file in a shard.
+        seconds: How long that part is; None for the rest. Goes with `at_second`.
     """
 
     object: str
@@ -23,3 +27,5 @@ class Entry(NamedTuple):
     start: int | None = None
     length: int | None = None
     size: int = 0
+    at_second: float | None = None
+    seconds: float | None = None

@@ -173,8 +173,8 @@ class Snapshot:
         length = len(self._table)
         if not -length <= index < length:
             raise IndexError(f"index {index}: the snapshot has {length} samples")
-        key, name, members, start, stop, size = self._table.row(index % length)
-        return Entry(name, key, members, start, stop, size)
+        key, name, members, start, stop, size, *part = self._table.row(index % length)
+        return Entry(name, key, members, start, stop, size, *part)
 
     def __iter__(self) -> Iterator[Entry]:
         return (self[index] for index in range(len(self)))

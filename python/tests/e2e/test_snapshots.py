@@ -11,10 +11,12 @@ import pickle
 import random
 import tarfile
 import threading
+import wave
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch.utils.data
 from support import wait_until
@@ -367,3 +369,40 @@ def test_torchdata(snapshot: Snapshot, kind: str, workers: int) -> None:
     elsewhere = load(snapshot, 3, num_workers=1)
     elsewhere.load_state_dict(position_of(state))
     assert got + keys(elsewhere) == whole[:COUNT]
+
+
+def test_samples_are_seconds_of_recordings(bucket: Bucket) -> None:
+    rate, length = 8000, 80_000
+    frames = np.random.default_rng(1).integers(-9999, 9999, length).astype("<i2")
+    bucket.object("hour.wav").get_writer().put_content(wav(frames.tobytes(), rate))
+    cuts = [("one", 0.5, 1.25), ("two", 9.0, None), ("three", 0.0, 0.001)]
+    entries = [Entry("hour.wav", key, at_second=at, seconds=n) for key, at, n in cuts]
+    snapshot = Snapshot.create(bucket, "cuts", entries=entries)
+    assert list(snapshot) == entries
+    for sample, (key, at, seconds) in zip(
+        SnapshotDataset(snapshot).__getitems__([0, 1, 2]), cuts, strict=True
+    ):
+        first = int(at * rate)
+        last = length if seconds is None else first + int(seconds * rate)
+        with wave.open(io.BytesIO(sample["content"])) as got:
+            assert (sample["__key__"], got.getframerate()) == (key, rate)
+            assert got.readframes(length) == frames[first:last].tobytes()
+    shorter = [entries[0]._replace(seconds=1.0), *entries[1:]]
+    assert Snapshot.create(bucket, "others", entries=shorter).id != snapshot.id
+    for wrong in (
+        {"seconds": 1.0},
+        {"at_second": -1.0},
+        {"at_second": 1.0, "start": 0, "length": 1},
+    ):
+        with pytest.raises(ValueError, match=r"sample of hour\.wav"):
+            Snapshot.create(bucket, "wrong", entries=[Entry("hour.wav", **wrong)])
+
+
+def wav(frames: bytes, rate: int) -> bytes:
+    made = io.BytesIO()
+    with wave.open(made, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(frames)
+    return made.getvalue()

@@ -13,7 +13,7 @@ mod writer;
 
 pub use footer::{FooterError, TAIL_BYTES, Tail};
 pub use report::{Outcome, Report};
-pub use rows::Row;
+pub use rows::{Part, Row};
 pub use select::{Filler, Selection, SelectionError};
 pub use writer::{Made, SnapshotWriter};
 

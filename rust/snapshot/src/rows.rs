@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aistore_core::checksum::{ChecksumType, Hasher};
-use arrow_array::builder::{Int64Builder, ListBuilder, StringBuilder};
+use arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder, StringBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, SchemaRef};
 
@@ -14,6 +14,15 @@ const MAX_TEXT_BYTES: usize = 1 << 30;
 /// Characters of a snapshot's identity, out of a SHA-256.
 const ID_CHARS: usize = 32;
 
+/// What of an object a sample is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Part {
+    /// First byte and number of bytes.
+    Bytes(u64, u64),
+    /// First second of a recording and number of seconds, `None` for the rest.
+    Seconds(f64, Option<f64>),
+}
+
 /// One sample.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -23,8 +32,8 @@ pub struct Row<'a> {
     pub object: &'a str,
     /// Files inside the shard; `None` for the object itself.
     pub members: Option<&'a [String]>,
-    /// First byte and number of bytes; `None` for all.
-    pub range: Option<(u64, u64)>,
+    /// What of it; `None` for all.
+    pub part: Option<Part>,
     /// Bytes of the sample, 0 if unknown.
     pub size: u64,
 }
@@ -37,6 +46,8 @@ pub(crate) struct Columns {
     start: Int64Builder,
     length: Int64Builder,
     size: Int64Builder,
+    at_second: Float64Builder,
+    seconds: Float64Builder,
     rows: usize,
     text_bytes: usize,
     hasher: Hasher,
@@ -51,6 +62,8 @@ impl Columns {
             start: Int64Builder::new(),
             length: Int64Builder::new(),
             size: Int64Builder::new(),
+            at_second: Float64Builder::new(),
+            seconds: Float64Builder::new(),
             rows: 0,
             text_bytes: 0,
             hasher: Hasher::new(ChecksumType::Sha256),
@@ -85,8 +98,15 @@ impl Columns {
             self.members.values().append_value(member);
         }
         self.members.append(row.members.is_some());
-        self.start.append_option(row.range.map(|(start, _)| signed(start)));
-        self.length.append_option(row.range.map(|(_, length)| signed(length)));
+        let (bytes, time) = match row.part {
+            None => (None, None),
+            Some(Part::Bytes(start, length)) => (Some((start, length)), None),
+            Some(Part::Seconds(start, length)) => (None, Some((start, length))),
+        };
+        self.start.append_option(bytes.map(|(start, _)| signed(start)));
+        self.length.append_option(bytes.map(|(_, length)| signed(length)));
+        self.at_second.append_option(time.map(|(start, _)| start));
+        self.seconds.append_option(time.and_then(|(_, length)| length));
         self.size.append_value(signed(row.size));
         self.rows += 1;
         self.digest(row);
@@ -105,9 +125,18 @@ impl Columns {
         for member in members {
             text(member);
         }
-        let (start, length) = row.range.unwrap_or((u64::MAX, u64::MAX));
+        let (start, length) = match row.part {
+            Some(Part::Bytes(start, length)) => (start, length),
+            _ => (u64::MAX, u64::MAX),
+        };
         for number in [members.len() as u64, start, length, row.size] {
             self.hasher.update(&number.to_le_bytes());
+        }
+        if let Some(Part::Seconds(start, length)) = row.part {
+            self.hasher.update(b"seconds");
+            for number in [Some(start), length] {
+                self.hasher.update(&number.unwrap_or(f64::NAN).to_bits().to_le_bytes());
+            }
         }
     }
 
@@ -120,6 +149,8 @@ impl Columns {
             Arc::new(self.start.finish()),
             Arc::new(self.length.finish()),
             Arc::new(self.size.finish()),
+            Arc::new(self.at_second.finish()),
+            Arc::new(self.seconds.finish()),
         ];
         RecordBatch::try_new(schema.clone(), columns)
     }

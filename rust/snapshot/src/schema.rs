@@ -34,6 +34,11 @@ pub const LENGTH: usize = 4;
 /// Place of the column of sizes.
 pub const SIZE: usize = 5;
 
+/// Place of the column of first seconds.
+pub const AT_SECOND: usize = 6;
+/// Place of the column of numbers of seconds.
+pub const SECONDS: usize = 7;
+
 /// The type of `members`.
 #[must_use]
 pub fn member_field() -> Arc<Field> {
@@ -50,6 +55,8 @@ pub fn schema(bucket: &str) -> SchemaRef {
         Field::new("start", DataType::Int64, true),
         Field::new("length", DataType::Int64, true),
         Field::new("size", DataType::Int64, false),
+        Field::new("at_second", DataType::Float64, true),
+        Field::new("seconds", DataType::Float64, true),
     ];
     let metadata: HashMap<String, String> = [(META_FORMAT, FORMAT), (META_BUCKET, bucket)]
         .into_iter()

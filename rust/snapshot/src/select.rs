@@ -11,7 +11,7 @@ use arrow_schema::ArrowError;
 use serde::{Deserialize, Serialize};
 
 use crate::group::{Groups, MAX_BYTES};
-use crate::rows::Row;
+use crate::rows::{Part, Row};
 use crate::writer::SnapshotWriter;
 
 /// What a snapshot is made from, as requests have it.
@@ -164,15 +164,15 @@ impl Filler {
     ) -> Result<(), ArrowError> {
         let object = entry.name.as_str();
         if self.selection.range_bytes == 0 {
-            let row = Row { key: None, object, members: None, range: None, size: entry.size };
+            let row = Row { key: None, object, members: None, part: None, size: entry.size };
             return writer.push(&row);
         }
         let mut start = 0;
         while start < entry.size {
             let length = self.selection.range_bytes.min(entry.size - start);
             let key = format!("{object}@{start}");
-            let range = Some((start, length));
-            writer.push(&Row { key: Some(&key), object, members: None, range, size: length })?;
+            let part = Some(Part::Bytes(start, length));
+            writer.push(&Row { key: Some(&key), object, members: None, part, size: length })?;
             start += length;
         }
         Ok(())
@@ -213,7 +213,7 @@ fn push_groups<W: Write>(
             key: Some(&key),
             object: shard,
             members: Some(&group.members),
-            range: None,
+            part: None,
             size: group.size,
         })?;
     }

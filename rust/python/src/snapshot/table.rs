@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use aistore_core::cut::{Cut, Seconds};
 use aistore_core::moss::{MossIn, MossReq};
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
@@ -21,15 +22,16 @@ use crate::batch::BatchStream;
 use crate::client::Client;
 use crate::crossing::wait;
 use aistore_snapshot::schema::{
-    FORMAT, KEY, LENGTH, MEMBERS, META_BATCH_ROWS, META_BUCKET, META_FORMAT, META_ID, META_ROWS,
-    OBJECT, SIZE, START, schema,
+    AT_SECOND, FORMAT, KEY, LENGTH, MEMBERS, META_BATCH_ROWS, META_BUCKET, META_FORMAT, META_ID,
+    META_ROWS, OBJECT, SECONDS, SIZE, START, schema,
 };
 
 /// Bytes at the end of an Arrow file: the length of the footer and the magic.
 const TRAILER_BYTES: usize = 10;
 
-/// Key, object, members, start, length, size.
-type Row = (String, String, Option<Vec<String>>, Option<i64>, Option<i64>, i64);
+/// Key, object, members, start, length, size, first second, seconds.
+type Row =
+    (String, String, Option<Vec<String>>, Option<i64>, Option<i64>, i64, Option<f64>, Option<f64>);
 /// Key and members of a sample that is read.
 type Head = (String, Option<Vec<String>>);
 
@@ -145,19 +147,26 @@ impl SnapshotTable {
             let names = members.value(at);
             names.as_string::<i32>().iter().flatten().map(str::to_owned).collect()
         });
-        Ok((key, object, members, number(START), number(LENGTH), number(SIZE).unwrap_or(0)))
+        let time = |column| {
+            let array = batch.column(column).as_primitive::<Float64Type>();
+            array.is_valid(at).then(|| array.value(at))
+        };
+        let (start, length, size) = (number(START), number(LENGTH), number(SIZE).unwrap_or(0));
+        Ok((key, object, members, start, length, size, time(AT_SECOND), time(SECONDS)))
     }
 
     fn request(&self, indices: &[u64]) -> PyResult<(MossReq, Vec<Head>)> {
         let mut entries = Vec::with_capacity(indices.len());
         let mut heads = Vec::with_capacity(indices.len());
         for index in indices {
-            let (key, object, members, start, length, _) = self.get(*index)?;
+            let (key, object, members, start, length, _, at_second, seconds) = self.get(*index)?;
+            let cut = cut(at_second, seconds).map_err(|fault| self.fault(&fault))?;
             match &members {
-                None => entries.push(MossIn { object, start, length, ..MossIn::default() }),
+                None => entries.push(MossIn { object, start, length, cut, ..MossIn::default() }),
                 Some(names) => entries.extend(names.iter().map(|name| MossIn {
                     object: object.clone(),
                     archpath: Some(name.clone()),
+                    cut: cut.clone(),
                     ..MossIn::default()
                 })),
             }
@@ -192,7 +201,7 @@ impl SnapshotTable {
         &self.bucket
     }
 
-    /// (key, object, members or None, start or None, length or None, size) of a sample.
+    /// (key, object, members or None, start or None, length or None, size, first second or None, seconds or None).
     fn row(&self, index: u64) -> PyResult<Row> {
         self.get(index)
     }
@@ -214,6 +223,13 @@ impl SnapshotTable {
         let stream = wait(py, inner.batch(request, Some(bucket)))?;
         Ok((BatchStream::new(stream), heads))
     }
+}
+
+/// What a batch is asked for, for a part of a recording.
+fn cut(start: Option<f64>, length: Option<f64>) -> Result<Option<Box<Cut>>, Fault> {
+    let Some(start) = start else { return Ok(None) };
+    let (start, duration) = (Seconds::try_from(start)?, length.map(Seconds::try_from).transpose()?);
+    Ok(Some(Box::new(Cut { start, duration, ..Cut::default() })))
 }
 
 /// The footer of an Arrow file.

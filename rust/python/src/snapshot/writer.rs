@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use aistore_core::cut::Seconds;
 use aistore_core::list::{FLAG_ARCH_DIR, ListEntry};
-use aistore_snapshot::{Filler, Made, Row, Selection, SnapshotWriter as Inner};
+use aistore_snapshot::{Filler, Made, Part, Row, Selection, SnapshotWriter as Inner};
 use arrow_schema::ArrowError;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -81,7 +82,9 @@ impl SnapshotWriter {
     }
 
     /// Adds a sample.
-    #[pyo3(signature = (object, key = None, members = None, start = None, length = None, size = 0))]
+    #[pyo3(signature = (
+        object, key = None, members = None, start = None, length = None, size = 0, at_second = None, seconds = None,
+    ))]
     fn add(
         &mut self,
         object: &str,
@@ -90,18 +93,32 @@ impl SnapshotWriter {
         start: Option<u64>,
         length: Option<u64>,
         size: u64,
+        at_second: Option<f64>,
+        seconds: Option<f64>,
     ) -> PyResult<()> {
-        let range = match (start, length) {
-            (None, None) => None,
-            (Some(start), Some(length)) if members.is_none() => Some((start, length)),
-            _ => {
-                let text = format!(
-                    "sample of {object}: start and length go together, and not with members"
-                );
-                return Err(PyValueError::new_err(text));
+        let files = members.as_ref().map_or(0, Vec::len);
+        let refused = |text| Err(PyValueError::new_err(format!("sample of {object}: {text}")));
+        let part = match ((start, length), (at_second, seconds)) {
+            ((None, None), (None, None)) => None,
+            ((Some(start), Some(length)), (None, None)) if members.is_none() => {
+                Some(Part::Bytes(start, length))
             }
+            ((None, None), (Some(start), length)) if files <= 1 => {
+                if [Some(start), length]
+                    .into_iter()
+                    .flatten()
+                    .any(|n| Seconds::try_from(n).is_err())
+                {
+                    return refused("at_second and seconds are numbers of at least 0");
+                }
+                Some(Part::Seconds(start, length))
+            }
+            ((None, None), _) => {
+                return refused("seconds go with at_second, and with one file of a shard at most");
+            }
+            _ => return refused("start and length go together, and not with members or seconds"),
         };
-        let row = Row { key, object, members: members.as_deref(), range, size };
+        let row = Row { key, object, members: members.as_deref(), part, size };
         let pushed = self.open()?.push(&row);
         pushed.map_err(|error| failed(&self.path, &error))
     }
