@@ -332,3 +332,29 @@ async fn a_zip_holds_the_same() {
     }
     assert_eq!(at, end);
 }
+
+#[tokio::test]
+async fn a_cut_that_nobody_waits_for_is_not_made() {
+    use super::cuts::{Opened, Stored};
+    use crate::target::archive::Watch;
+    use crate::target::read::Extent;
+
+    let fixture = Fixture::new();
+    let mut wav =
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x64\0\0\0\xc8\0\0\0\x02\0\x10\0data".to_vec();
+    wav.extend_from_slice(&400_u32.to_le_bytes());
+    wav.extend_from_slice(&[7; 400]);
+    fixture.put("r.wav", &wav);
+    let object = entry("r.wav").1.unwrap();
+    let reader = fixture.objects.open(&object).unwrap().unwrap();
+    let (watch, gone) = Watch::new();
+    let open = || {
+        let source = Stored::boxed(Extent::whole(Arc::clone(&reader)), gone.clone());
+        Opened::open(source, &aistore_core::cut::Cut::default(), "r.wav".into(), 0)
+    };
+    let opened = open().unwrap_or_else(|err| panic!("{err:?}"));
+    drop(watch);
+    let late = opened.make_late(&Pieces::unlimited(), &fixture.objects).await;
+    assert_eq!(late.err().map(|err| err.status), Some(503));
+    assert_eq!(open().err().map(|err| err.status), Some(503));
+}
