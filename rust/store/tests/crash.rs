@@ -23,6 +23,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use aistore_store::inspect::each_blob;
 use aistore_store::{Store, StoreConfig};
 use support::{BID, Fixture, delete, get, list, put, uname};
 
@@ -247,7 +248,7 @@ fn what_was_acknowledged_survives_sigkill() {
         if random.u8(..6) > 0 {
             continue;
         }
-        wait_for_sweep(&fixture, model.objects(), &context);
+        wait_for_sweep(&store, &fixture, model.objects(), &context);
         store.close().unwrap();
         drop(store);
         for path in &fixture.paths {
@@ -260,14 +261,35 @@ fn what_was_acknowledged_survives_sigkill() {
     assert!(model.acknowledged > 1000, "the writers hardly wrote: {}", model.acknowledged);
 }
 
-fn wait_for_sweep(fixture: &Fixture, objects: usize, context: &str) {
+/// Objects whose blob is not there, or noted as dead, with what is there of it.
+fn unaccounted(store: &Store, fixture: &Fixture) -> Vec<String> {
+    let mut all = Vec::new();
+    for path in &fixture.paths {
+        each_blob(path, |blob| all.push(blob)).unwrap();
+    }
+    let names = list(store, "", false, 1000).into_iter();
+    let blobs = names.filter_map(|name| {
+        let meta = store.head(BID, &uname(BID, &name), &name).unwrap()?;
+        let there: Vec<_> = all.iter().filter(|blob| blob.id == meta.blob.0).collect();
+        let alive = there.iter().filter(|blob| !blob.dead).count();
+        let read = store.open_object(BID, &uname(BID, &name), &name).map(|read| read.is_some());
+        (alive != 1).then(|| format!("{name} {meta:?}: {read:?}, {there:?}"))
+    });
+    blobs.collect()
+}
+
+fn wait_for_sweep(store: &Store, fixture: &Fixture, objects: usize, context: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let blobs = fixture.blobs().len();
         if blobs == objects {
             return;
         }
-        assert!(Instant::now() < deadline, "{context}: {blobs} blobs for {objects} objects");
+        assert!(
+            Instant::now() < deadline,
+            "{context}: {blobs} blobs for {objects} objects; noted as dead or gone, or not counted: {:#?}",
+            unaccounted(store, fixture)
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
